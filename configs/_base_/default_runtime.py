@@ -1,0 +1,11 @@
+_base_ = 'mmdet::_base_/default_runtime.py'
+
+# The one line that makes every plugin of this repository available to a config.
+custom_imports = dict(imports=['plugins'], allow_failed_imports=False)
+
+default_hooks = dict(checkpoint=dict(type='AtomicCheckpointHook', max_keep_ckpts=3))
+
+# Used by `tools/test.py --tta` together with the data set's `tta_pipeline`.
+tta_model = dict(
+    type='MaskTTAModel', tta_cfg=dict(nms=dict(type='nms', iou_threshold=0.5), max_per_img=300)
+)

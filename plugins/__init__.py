@@ -1,0 +1,17 @@
+"""Everything this repository adds to MMDetection; importing it registers all of it.
+
+A config reaches every plugin through one line, ``custom_imports = dict(imports=['plugins'])``; a
+script imports this package before mmdet.
+"""
+
+from plugins.ops import install
+
+# mmdet imports mmcv.ops, and mmcv-lite has no compiled module: ours must be in place before.
+install()
+
+from plugins import datasets, evaluation, hooks, roi_heads, test_time
+from plugins.checkpoints import allow_runner_globals
+
+allow_runner_globals()
+
+__all__ = ['datasets', 'evaluation', 'hooks', 'roi_heads', 'test_time']

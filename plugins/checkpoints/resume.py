@@ -1,0 +1,61 @@
+"""Which checkpoint a run resumes from: the newest one that is complete."""
+
+import re
+import zipfile
+from pathlib import Path
+
+from mmengine.logging import print_log
+
+# A checkpoint of the runner is named after its step; `best_*` files carry no optimizer state.
+_STEP_NAME = re.compile(r'(?:epoch|iter)_(\d+)\.pth')
+
+
+def latest_complete_checkpoint(work_dir: str | Path) -> str | None:
+    """Find the newest complete checkpoint of a run.
+
+    The file that ``last_checkpoint`` names comes first, then the others from the newest step down.
+    Damaged ones are skipped with a warning.
+
+    Args:
+        work_dir: The folder of the run.
+
+    Returns:
+        The path, or None if the run has no complete checkpoint.
+    """
+    for path in _candidates(Path(work_dir)):
+        problem = find_damage(path)
+        if problem is None:
+            return str(path)
+        print_log(
+            f'checkpoint {path} is not usable ({problem}); resuming from the one before it',
+            logger='current',
+            level=30,
+        )
+    return None
+
+
+def find_damage(path: Path) -> str | None:
+    """Say what is wrong with a checkpoint file, or None if every byte of it is as written.
+
+    ``torch.save`` writes a zip archive whose table stands at the end, so a truncated file has none;
+    the checksums of its members find anything else.
+    """
+    if not path.is_file():
+        return 'missing'
+    try:
+        with zipfile.ZipFile(path) as archive:
+            member = archive.testzip()
+    except (zipfile.BadZipFile, OSError, EOFError) as error:
+        return f'truncated: {error}'
+    return None if member is None else f'damaged: {member}'
+
+
+def _candidates(work_dir: Path) -> list[Path]:
+    found = [path for path in work_dir.glob('*.pth') if _STEP_NAME.fullmatch(path.name)]
+    found.sort(key=lambda path: int(_STEP_NAME.fullmatch(path.name)[1]), reverse=True)
+    pointer = work_dir / 'last_checkpoint'
+    if pointer.is_file():
+        # Runs move between folders, so the pointer's name counts, not its folder.
+        last = work_dir / Path(pointer.read_text().strip()).name
+        found = [last, *(path for path in found if path != last)]
+    return found

@@ -1,0 +1,7 @@
+"""Hooks of the runner: checkpoint safety and the checks a run makes before it starts."""
+
+from plugins.hooks.atomic_checkpoint_hook import AtomicCheckpointHook
+from plugins.hooks.checkpoint_fit_hook import CheckpointFitHook
+from plugins.hooks.class_count_hook import ClassCountHook
+
+__all__ = ['AtomicCheckpointHook', 'CheckpointFitHook', 'ClassCountHook']

@@ -1,0 +1,148 @@
+import json
+
+import numpy as np
+import pytest
+
+from mmdet.datasets import LVISV1Dataset
+from mmdet.registry import DATASETS
+from plugins.annotations import AnnotationError
+from plugins.datasets import LVISFormatDataset
+
+FILTER = dict(filter_empty_gt=True, min_size=32)
+
+
+def test_categories_come_from_the_file_in_order_of_id(tiny):
+    dataset = LVISFormatDataset(**tiny.write())
+    assert dataset.metainfo['classes'] == ('ant', 'cat', 'zebra')
+    assert dataset.cat2label == {3: 0, 5: 1, 9: 2}
+
+
+def test_federated_lists_are_kept_as_labels(tiny):
+    dataset = LVISFormatDataset(**tiny.write())
+    by_id = {info['img_id']: info for info in dataset}
+    assert by_id[2]['neg_labels'] == [2] and by_id[7]['not_exhaustive_labels'] == [1]
+    assert by_id[5]['neg_labels'] == by_id[5]['not_exhaustive_labels'] == []
+
+
+def test_records_equal_those_of_mmdet_on_a_file_that_exercises_its_filters(tiny):
+    annotations = tiny.data['annotations']
+    annotations[0]['ignore'] = 1
+    annotations[3]['area'] = 0
+    annotations[4]['bbox'] = [4, 4, 0.5, 20]
+    # mmdet numbers labels in the order of the file.
+    tiny.data['categories'].sort(key=lambda category: category['id'])
+    settings = tiny.write()
+    stock_settings = {**settings, 'metainfo': dict(classes=('ant', 'cat', 'zebra'))}
+    ours, stock = LVISFormatDataset(**settings), LVISV1Dataset(**stock_settings)
+    assert len(ours) == len(stock)
+    for i in range(len(stock)):
+        expected, found = stock.get_data_info(i), ours.get_data_info(i)
+        for key in ('img_id', 'img_path', 'height', 'width', 'instances'):
+            assert found[key] == expected[key], key
+
+
+def test_real_lvis_annotations_load_as_in_mmdet(shared):
+    ann_file = shared / 'golden/eval/lvis_val_100.json'
+    names = [c['name'] for c in json.loads(ann_file.read_text())['categories']]
+    settings = dict(ann_file=str(ann_file), data_prefix=dict(img='val2017/'))
+    stock = DATASETS.build(dict(type='LVISV05Dataset', metainfo=dict(classes=names), **settings))
+    ours = LVISFormatDataset(verify_images=False, **settings)
+    assert len(ours) == len(stock) == 100
+    for i in range(100):
+        expected, found = stock.get_data_info(i), ours.get_data_info(i)
+        assert found['img_path'] == expected['img_path']
+        assert found['instances'] == expected['instances']
+
+
+def test_filter_drops_images_without_instances_in_training_only(tiny):
+    settings = tiny.write()
+    training = LVISFormatDataset(filter_cfg=FILTER, **settings)
+    assert [info['img_id'] for info in training] == [7, 2, 5]
+    assert len(LVISFormatDataset(filter_cfg=FILTER, test_mode=True, **settings)) == 4
+
+
+def test_images_of_a_category_are_listed(tiny):
+    dataset = LVISFormatDataset(**tiny.write())
+    assert dict(dataset.cat_img_map) == {3: [7, 2, 5], 5: [7], 9: [5]}
+
+
+def test_masks_reach_the_pipeline_as_polygons(tiny):
+    pipeline = [
+        dict(type='LoadImageFromFile'),
+        dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
+    ]
+    dataset = LVISFormatDataset(pipeline=pipeline, **tiny.write())
+    sample = dataset[1]
+    pixels = sample['gt_masks'].to_ndarray()
+    assert pixels.shape == (1, 48, 64) and pixels[0, 4:24, 4:24].all() and pixels.sum() == 400
+    assert np.allclose(sample['gt_bboxes'].numpy(), [[4, 4, 24, 24]])
+
+
+def test_part_of_the_categories_is_chosen_by_name(tiny):
+    settings = {**tiny.write(), 'metainfo': dict(classes=('zebra', 'ant'))}
+    with pytest.raises(AnnotationError, match=r'annotation 2 has category id 5.*2 such'):
+        LVISFormatDataset(**settings)
+    dataset = LVISFormatDataset(keep_other_categories=True, **settings)
+    assert dataset.metainfo['classes'] == ('ant', 'zebra')
+    assert {label for i in range(4) for label in dataset.get_cat_ids(i)} == {0, 1}
+
+
+def test_class_of_the_config_that_the_file_lacks_is_named(tiny):
+    with pytest.raises(AnnotationError, match="no category 'unicorn'"):
+        LVISFormatDataset(metainfo=dict(classes=('ant', 'unicorn')), **tiny.write())
+
+
+def test_missing_and_truncated_images_are_named_with_how_many_more(tiny):
+    settings = tiny.write()
+    for image_id in (2, 5, 7):
+        tiny.image(image_id).unlink()
+    damaged = tiny.image(11)
+    damaged.write_bytes(damaged.read_bytes()[:-20])
+    with pytest.raises(AnnotationError, match=r'4 of 4 images.*000000000002\.jpg.*and 1 more'):
+        LVISFormatDataset(**settings)
+    with pytest.raises(AnnotationError, match=r'000000000011\.jpg \(.*truncated'):
+        tiny.write()  # the three missing ones are back
+        LVISFormatDataset(**settings)
+    assert len(LVISFormatDataset(verify_images=False, **settings)) == 4
+
+
+def test_nothing_left_after_filtering_is_an_error(tiny):
+    settings = tiny.write()
+    with pytest.raises(AnnotationError, match='none of the 4 images is left.*min_size=500'):
+        LVISFormatDataset(filter_cfg=dict(min_size=500), **settings)
+    tiny.data['annotations'] = []
+    tiny.write()
+    with pytest.raises(AnnotationError, match='none of the 4 images is left'):
+        LVISFormatDataset(filter_cfg=FILTER, **settings)
+
+
+@pytest.mark.parametrize(
+    ('damage', 'message'),
+    [
+        (lambda d: d.pop('categories'), 'categories'),
+        (lambda d: d.update(images=[], annotations=[]), 'image'),
+        (lambda d: d['annotations'][0].update(segmentation=[[1, 2, 3, 4, 5]]), 'annotation 1'),
+        (lambda d: d['annotations'][1].update(bbox=[1, float('nan'), 3, 4]), 'annotation 2'),
+        (lambda d: d['annotations'][2].update(bbox=[500, 4, 10, 10]), 'annotation 3'),
+        (lambda d: d['annotations'][3].update(category_id=77), '77'),
+        (lambda d: d['annotations'][4].update(image_id=1234), '1234'),
+        (lambda d: d['annotations'][5].update(id=1), 'annotation id 1|id 1'),
+    ],
+    ids=['categories', 'empty', 'odd', 'nan', 'outside', 'category', 'image', 'duplicate'],
+)
+def test_bad_annotations_stop_the_run_and_are_named(tiny, damage, message):
+    damage(tiny.data)
+    settings = tiny.write()
+    with pytest.raises(AnnotationError, match=message) as caught:
+        LVISFormatDataset(**settings)
+    assert 'train.json' in str(caught.value)
+
+
+@pytest.mark.parametrize('content', [None, '', '{"images": [', '[]'])
+def test_unusable_annotation_file_is_named(tiny, content):
+    settings = tiny.write()
+    tiny.ann_file.unlink()
+    if content is not None:
+        tiny.ann_file.write_text(content)
+    with pytest.raises(AnnotationError, match=r'train\.json'):
+        LVISFormatDataset(**settings)

@@ -1,0 +1,175 @@
+import gzip
+import json
+from collections import defaultdict
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+
+from mmdet.registry import METRICS
+from plugins.evaluation import LVISProtocolMetric
+from plugins.runtime import UserError
+
+NAMES = ('AP', 'AP50', 'AP75', 'APs', 'APm', 'APl', 'APr', 'APc', 'APf')
+
+
+def _golden(shared, case):
+    folder = shared / 'golden/eval'
+    detections = json.loads(gzip.decompress((folder / f'{case}.dt.json.gz').read_bytes()))
+    expected = json.loads((folder / f'{case}.expected.json').read_text())['expected']
+    return str(folder / f'{case}.gt.json.gz'), detections, expected
+
+
+def _samples(metric, detections):
+    """What the test loop hands over: one sample per image, boxes as corners, labels from zero."""
+    label_of = {cat_id: label for label, cat_id in enumerate(metric.cat_ids)}
+    of_image = defaultdict(list)
+    for detection in detections:
+        of_image[detection['image_id']].append(detection)
+    for image_id, found in of_image.items():
+        boxes = torch.tensor([d.get('bbox', [0, 0, 1, 1]) for d in found], dtype=torch.float64)
+        boxes[:, 2:] += boxes[:, :2]
+        instances = dict(
+            bboxes=boxes,
+            scores=torch.tensor([d['score'] for d in found], dtype=torch.float64),
+            labels=torch.tensor([label_of[d['category_id']] for d in found]),
+        )
+        if 'segmentation' in found[0]:
+            instances['masks'] = [d['segmentation'] for d in found]
+        yield dict(img_id=image_id, pred_instances=instances)
+
+
+def _evaluate(metric, samples):
+    samples = list(samples)
+    for sample in samples:
+        metric.process({}, [sample])
+    return metric.evaluate(size=len(samples))
+
+
+@pytest.mark.parametrize('case', ['basic', 'ties', 'empty_masks', 'not_exhaustive', 'cap300'])
+def test_mask_ap_equals_the_golden_numbers(shared, case):
+    ann_file, detections, expected = _golden(shared, case)
+    caps = [int(k.split('@')[1]) for k in expected['segm/drop_bbox'] if k.startswith('lvis@')]
+    for cap in caps[:2]:
+        metric = LVISProtocolMetric(ann_file, metric='segm', max_dets=cap)
+        found = _evaluate(metric, _samples(metric, detections))
+        golden = expected['segm/drop_bbox'][f'lvis@{cap}']
+        for name in NAMES:
+            key = f'lvis/segm_{name}_old@{cap}'
+            assert found[key] == pytest.approx(golden[name], abs=1e-12), key
+
+
+def test_box_ap_equals_the_golden_numbers(shared):
+    ann_file, detections, expected = _golden(shared, 'bbox_only')
+    metric = LVISProtocolMetric(ann_file, metric='bbox')
+    found = _evaluate(metric, _samples(metric, detections))
+    golden = expected['bbox/keep_bbox']['lvis@300']
+    for name in NAMES:
+        # Corners and back lose the last bits of width and height.
+        assert found[f'lvis/bbox_{name}_old@300'] == pytest.approx(golden[name], abs=1e-9)
+
+
+@pytest.fixture
+def one_image(tmp_path):
+    data = dict(
+        images=[
+            dict(id=4, width=32, height=24, neg_category_ids=[], not_exhaustive_category_ids=[])
+        ],
+        categories=[
+            dict(id=2, name='ant', frequency='f'),
+            dict(id=8, name='zebra', frequency='r'),
+        ],
+        annotations=[
+            dict(
+                id=1,
+                image_id=4,
+                category_id=8,
+                bbox=[2, 2, 10, 8],
+                area=80,
+                segmentation=[[2, 2, 12, 2, 12, 10, 2, 10]],
+            )
+        ],
+    )
+    path = tmp_path / 'val.json'
+    path.write_text(json.dumps(data))
+    return path
+
+
+def _prediction(label, score=0.9, **more):
+    masks = torch.zeros(1, 24, 32, dtype=torch.bool)
+    masks[0, 2:10, 2:12] = True
+    instances = dict(
+        bboxes=torch.tensor([[2.0, 2.0, 12.0, 10.0]]),
+        scores=torch.tensor([score]),
+        labels=torch.tensor([label]),
+        masks=masks,
+        **more,
+    )
+    return dict(img_id=4, pred_instances=instances)
+
+
+def test_perfect_prediction_scores_one_and_every_key_names_its_protocol(one_image):
+    found = _evaluate(LVISProtocolMetric(str(one_image)), [_prediction(1)])
+    # lvis-api divides by tp + fp + 2**-52: a lone true positive has precision 1 - 2**-52.
+    assert found['lvis/bbox_AP_old@300'] == pytest.approx(1.0, abs=1e-12)
+    assert found['lvis/segm_APr_old@300'] == pytest.approx(1.0, abs=1e-12)
+    assert found['lvis/segm_APf_old@300'] == -1.0
+    assert all(key.endswith('_old@300') for key in found)
+
+
+def test_nothing_detected_is_zero_not_missing(one_image):
+    nothing = dict(
+        bboxes=torch.zeros(0, 4),
+        scores=torch.zeros(0),
+        labels=torch.zeros(0, dtype=torch.long),
+        masks=torch.zeros(0, 24, 32, dtype=torch.bool),
+    )
+    metric = LVISProtocolMetric(str(one_image))
+    found = _evaluate(metric, [dict(img_id=4, pred_instances=nothing)])
+    assert found['lvis/bbox_AP_old@300'] == found['lvis/segm_AP_old@300'] == 0.0
+
+
+def test_masks_are_ranked_by_their_own_score(one_image, tmp_path):
+    prefix = str(tmp_path / 'out/results')
+    metric = LVISProtocolMetric(str(one_image), format_only=True, outfile_prefix=prefix)
+    sample = _prediction(1, mask_scores=torch.tensor([0.25]))
+    assert _evaluate(metric, [sample]) == {}
+    boxes = json.loads((tmp_path / 'out/results.bbox.json').read_text())
+    masks = json.loads((tmp_path / 'out/results.segm.json').read_text())
+    assert boxes[0]['score'] == pytest.approx(0.9) and masks[0]['score'] == 0.25
+    assert boxes[0]['bbox'] == [2, 2, 10, 8] and boxes[0]['category_id'] == 8
+    assert 'bbox' not in masks[0] and isinstance(masks[0]['segmentation']['counts'], str)
+
+
+def test_size_of_a_mask_is_its_pixels_not_its_box(one_image):
+    """A thin diagonal in a large box is a small object; mmdet counts it as a large one."""
+    data = json.loads(one_image.read_text())
+    data['images'][0].update(width=200, height=200)
+    data['annotations'][0].update(
+        bbox=[0, 0, 200, 200],
+        area=800,
+        segmentation=[[0, 0, 4, 0, 200, 196, 200, 200, 196, 200, 0, 4]],
+    )
+    one_image.write_text(json.dumps(data))
+    mask = torch.from_numpy(np.abs(np.subtract.outer(range(200), range(200))) <= 2)[None]
+    sample = _prediction(1)
+    sample['pred_instances'].update(masks=mask, bboxes=torch.tensor([[0.0, 0, 200, 200]]))
+    found = _evaluate(LVISProtocolMetric(str(one_image), metric='segm'), [sample])
+    assert found['lvis/segm_APs_old@300'] > 0 and found['lvis/segm_APl_old@300'] == -1.0
+
+
+def test_wrong_settings_name_their_key(one_image):
+    with pytest.raises(UserError, match=r"evaluator\.metric must be 'bbox' or 'segm', not 'mask'"):
+        LVISProtocolMetric(str(one_image), metric=['mask'])
+    with pytest.raises(UserError, match='outfile_prefix'):
+        LVISProtocolMetric(str(one_image), format_only=True)
+    sample = _prediction(1)
+    del sample['pred_instances']['masks']
+    with pytest.raises(UserError, match="asks for 'segm', but the model predicts no masks"):
+        _evaluate(LVISProtocolMetric(str(one_image)), [sample])
+
+
+def test_configs_build_it_from_the_registry(one_image):
+    cfg = Config(dict(type='LVISProtocolMetric', ann_file=str(one_image), metric=['bbox', 'segm']))
+    assert METRICS.build(cfg).iou_types == ('bbox', 'segm')

@@ -1,0 +1,50 @@
+import pytest
+
+from plugins.roi_heads.stages import expand_stages, place_last
+from plugins.runtime import UserError
+
+
+def test_stage_keys_are_taken_apart_at_any_depth():
+    config = dict(
+        type='Head',
+        loss=[dict(stage_weight=[1, 2, 3], name='ce')],
+        coder=dict(stage_target_stds=[[0.1] * 4, [0.2] * 4, [0.3] * 4]),
+    )
+    first, second, third = expand_stages(config, 3, 'roi_head.bbox_head')
+    assert first == dict(
+        type='Head', loss=[dict(weight=1, name='ce')], coder=dict(target_stds=[0.1] * 4)
+    )
+    assert second.coder.target_stds == [0.2] * 4
+    assert third.loss[0].weight == 3
+
+
+def test_stages_do_not_share_mutable_values():
+    stages = expand_stages(dict(coder=dict(means=[0, 0])), 2, 'x')
+    stages[0].coder.means.append(1)
+    assert stages[1].coder.means == [0, 0]
+
+
+def test_list_of_dicts_is_taken_as_it_is():
+    assert expand_stages([dict(a=1), dict(a=2)], 2, 'x') == [dict(a=1), dict(a=2)]
+
+
+def test_none_stays_none():
+    assert expand_stages(None, 2, 'x') == [None, None]
+
+
+def test_last_replaces_only_the_last():
+    assert place_last([dict(a=1), dict(a=1)], dict(b=2)) == [dict(a=1), dict(b=2)]
+    assert place_last([dict(a=1)], None) == [dict(a=1)]
+
+
+@pytest.mark.parametrize(
+    ('config', 'address'),
+    [
+        ([dict(), dict()], 'roi_head.bbox_head'),
+        (dict(coder=dict(stage_stds=[1, 2])), 'roi_head.bbox_head.coder.stage_stds'),
+        (dict(stage_x=1), 'roi_head.bbox_head.stage_x'),
+    ],
+)
+def test_wrong_number_of_stages_names_the_address(config, address):
+    with pytest.raises(UserError, match=address):
+        expand_stages(config, 3, 'roi_head.bbox_head')

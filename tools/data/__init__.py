@@ -1,0 +1,1 @@
+"""Tools that make, check, convert and describe data sets."""
