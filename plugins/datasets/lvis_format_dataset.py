@@ -1,9 +1,12 @@
 """Any data set in LVIS format: LVIS v1 and v0.5, the built-in set, converted custom data."""
 
+import logging
 from collections import defaultdict
+from collections.abc import Sequence
 
 from mmengine.dist import is_main_process
 from mmengine.fileio import get_local_path
+from mmengine.logging import print_log
 
 from mmdet.datasets.base_det_dataset import BaseDetDataset
 from mmdet.registry import DATASETS
@@ -33,6 +36,8 @@ class LVISFormatDataset(BaseDetDataset):
             it costs one small read per image, on the main process only.
         keep_other_categories: With ``metainfo=dict(classes=...)`` naming a part of the file's
             categories: True leaves the others out, False makes their annotations an error.
+        tolerated_problems: Codes of ``tools/data/check.py`` that are warnings here, for published
+            files that nobody can mend.
         **kwargs: As in mmdet's ``BaseDetDataset``; ``filter_cfg`` takes ``filter_empty_gt`` and
             ``min_size`` (pixels).
     """
@@ -42,10 +47,12 @@ class LVISFormatDataset(BaseDetDataset):
         *args,
         verify_images: bool = True,
         keep_other_categories: bool = False,
+        tolerated_problems: Sequence[str] = (),
         **kwargs,
     ) -> None:
         self.verify_images = verify_images
         self.keep_other_categories = keep_other_categories
+        self.tolerated_problems = tuple(tolerated_problems)
         super().__init__(*args, **kwargs)
 
     def load_data_list(self) -> list[dict]:
@@ -56,7 +63,8 @@ class LVISFormatDataset(BaseDetDataset):
         """
         with get_local_path(self.ann_file, backend_args=self.backend_args) as local_path:
             data = read_annotations(local_path)
-        verify_annotations(data, self.ann_file)
+        for problem in verify_annotations(data, self.ann_file, allow=self.tolerated_problems):
+            print_log(f'{self.ann_file}: {problem}', logger='current', level=logging.WARNING)
         self._choose_categories(data)
         instances_of_image = defaultdict(list)
         for annotation in data['annotations']:
@@ -86,7 +94,7 @@ class LVISFormatDataset(BaseDetDataset):
         if not kept:
             raise AnnotationError(
                 f'{self.ann_file}: none of the {len(self.data_list)} images is left after '
-                f'filtering (filter_empty_gt={skip_empty}, min_size={min_size}); check the file with '
+                f'filtering (filter_empty_gt={skip_empty}, min_size={min_size}); check it with '
                 'tools/data/check.py or relax filter_cfg'
             )
         return kept

@@ -30,6 +30,7 @@ SHARED_NAMES = {
     'max_epochs',
     'num_classes',
     'test_pipeline',
+    'tolerated_problems',
     'train_pipeline',
 }
 

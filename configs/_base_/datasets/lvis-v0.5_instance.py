@@ -2,6 +2,9 @@
 #   data/lvis_v0.5/{train2017,val2017,annotations/lvis_v0.5_{train,val}.json}
 _base_ = './lvis-format_instance.py'
 
+# A few boxes of the published files reach over the border of their image.
+tolerated_problems = ['box-outside', 'box-partly-outside']
+
 data_root = 'data/lvis_v0.5/'
 num_classes = 1230
 
@@ -10,6 +13,7 @@ train_dataloader = dict(
         data_root=data_root,
         ann_file='annotations/lvis_v0.5_train.json',
         data_prefix=dict(img='train2017/'),
+        tolerated_problems=tolerated_problems,
     )
 )
 val_dataloader = dict(
@@ -17,6 +21,7 @@ val_dataloader = dict(
         data_root=data_root,
         ann_file='annotations/lvis_v0.5_val.json',
         data_prefix=dict(img='val2017/'),
+        tolerated_problems=tolerated_problems,
     )
 )
 test_dataloader = val_dataloader

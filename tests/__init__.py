@@ -1,0 +1,1 @@
+"""Tests, one folder per sub-package of plugins, and helpers they share."""
