@@ -1,0 +1,1 @@
+"""Benchmarks against stock engines; ``tools/benchmarks/run.py`` runs them."""
