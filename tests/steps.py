@@ -37,7 +37,9 @@ def take_fewer_samples(model: dict, count: int = 16) -> None:
             model[key] = min(value, count)
 
 
-def make_batch(num_classes: int, size: int = 128, num_objects: int = 3, num_images: int = 1) -> dict:
+def make_batch(
+    num_classes: int, size: int = 128, num_objects: int = 3, num_images: int = 1
+) -> dict:
     """Make what the data loader yields: uint8 images with rectangles as objects.
 
     Args:

@@ -15,11 +15,11 @@ class CheckpointError(ValueError):
     """A checkpoint that is missing, damaged, unsafe or made for another model."""
 
 
-def load_local_checkpoint(filename: str, map_location: str | Callable | None = None) -> dict:
+def load_from_local(filename: str, map_location: str | Callable | None = None) -> dict:
     """Read a checkpoint file without ever executing code that it carries.
 
-    This is mmengine's loader for local files: ``Runner``, ``init_detector``, ``DetInferencer`` and
-    ``init_cfg=dict(type='Pretrained')`` all come through here.
+    It replaces mmengine's function of the same name: ``Runner``, ``init_detector``,
+    ``DetInferencer`` and ``init_cfg=dict(type='Pretrained')`` all come through here.
 
     Args:
         filename: Path of the file; ``~`` is expanded.
@@ -68,4 +68,4 @@ def _first_sentence(error: Exception) -> str:
 
 # The local loader is registered under the empty prefix; replacing it there is mmengine's own way
 # to say how files are read, and reaches every caller.
-CheckpointLoader.register_scheme('', load_local_checkpoint, force=True)
+CheckpointLoader.register_scheme('', load_from_local, force=True)

@@ -22,7 +22,6 @@ _READ_ELSEWHERE = {
 
 # Names that base configs define for other values to read, see configs/_base_.
 SHARED_NAMES = {
-    'albu_train_transforms',
     'backend_args',
     'data_root',
     'dataset_type',
@@ -32,6 +31,7 @@ SHARED_NAMES = {
     'test_pipeline',
     'tolerated_problems',
     'train_pipeline',
+    'vis_backends',
 }
 
 

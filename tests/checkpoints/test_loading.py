@@ -10,7 +10,7 @@ from mmengine.logging import HistoryBuffer, MessageHub
 from mmengine.runner import save_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader, _load_checkpoint
 
-from plugins.checkpoints import CheckpointError, allow_runner_globals, load_local_checkpoint
+from plugins.checkpoints import CheckpointError, allow_runner_globals, load_from_local
 
 
 class _RunsOnLoad:
@@ -39,7 +39,7 @@ def test_malicious_checkpoint_is_refused_and_never_runs(tmp_path, payload, proto
     mark, path = tmp_path / 'executed', tmp_path / 'epoch_1.pth'
     torch.save({'state_dict': {}, 'meta': payload(mark)}, path, pickle_protocol=protocol)
     with pytest.raises(CheckpointError, match=r'epoch_1\.pth'):
-        load_local_checkpoint(str(path))
+        load_from_local(str(path))
     assert not mark.exists()
 
 
@@ -47,7 +47,7 @@ def test_plain_pickle_with_code_is_refused(tmp_path):
     mark, path = tmp_path / 'executed', tmp_path / 'old.pth'
     path.write_bytes(pickle.dumps(_RunsOnLoad(os.system, f'touch {mark}')))
     with pytest.raises(CheckpointError, match='old.pth'):
-        load_local_checkpoint(str(path))
+        load_from_local(str(path))
     assert not mark.exists()
 
 
@@ -55,7 +55,7 @@ def test_refusal_names_the_code_and_the_switch(tmp_path):
     path = tmp_path / 'x.pth'
     torch.save({'meta': _RunsOnLoad(os.getcwd)}, path)
     with pytest.raises(CheckpointError, match='getcwd.*TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'):
-        load_local_checkpoint(str(path))
+        load_from_local(str(path))
 
 
 def test_the_users_own_switch_lifts_the_restriction(tmp_path):
@@ -63,8 +63,8 @@ def test_the_users_own_switch_lifts_the_restriction(tmp_path):
     torch.save({'where': _RunsOnLoad(os.getcwd)}, path)
     code = (
         'import sys; sys.path.insert(0, sys.argv[2])\n'
-        'from plugins.checkpoints import load_local_checkpoint\n'
-        'print(load_local_checkpoint(sys.argv[1])["where"])'
+        'from plugins.checkpoints import load_from_local\n'
+        'print(load_from_local(sys.argv[1])["where"])'
     )
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     environment = {**os.environ, 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD': '1'}
@@ -103,10 +103,10 @@ def test_what_the_runner_saves_is_read_back(tmp_path):
 def test_history_buffer_gives_out_public_statistics_only(tmp_path):
     path = tmp_path / 'x.pth'
     torch.save({'ok': _RunsOnLoad(getattr, HistoryBuffer, 'mean')}, path)
-    assert load_local_checkpoint(str(path))['ok'] is HistoryBuffer.mean
+    assert load_from_local(str(path))['ok'] is HistoryBuffer.mean
     torch.save({'no': _RunsOnLoad(getattr, HistoryBuffer, '__globals__')}, path)
     with pytest.raises(CheckpointError, match='x.pth'):
-        load_local_checkpoint(str(path))
+        load_from_local(str(path))
 
 
 @pytest.mark.parametrize('kept', [0, 10, 0.5, 0.99])
@@ -116,16 +116,14 @@ def test_truncated_checkpoint_gives_one_clear_error(tmp_path, kept):
     content = path.read_bytes()
     path.write_bytes(content[: int(kept * len(content)) if kept < 1 else kept])
     with pytest.raises(CheckpointError, match=r'epoch_3\.pth cannot be read|epoch_3\.pth was not'):
-        load_local_checkpoint(str(path))
+        load_from_local(str(path))
 
 
 def test_missing_checkpoint_is_named(tmp_path):
     with pytest.raises(CheckpointError, match='nowhere.pth does not exist'):
-        load_local_checkpoint(str(tmp_path / 'nowhere.pth'))
+        load_from_local(str(tmp_path / 'nowhere.pth'))
 
 
 def test_every_local_path_goes_through_this_loader():
-    assert (
-        CheckpointLoader._get_checkpoint_loader('work_dirs/a/epoch_1.pth') is load_local_checkpoint
-    )
-    assert CheckpointLoader._get_checkpoint_loader('/abs/epoch_1.pth') is load_local_checkpoint
+    assert CheckpointLoader._get_checkpoint_loader('work_dirs/a/epoch_1.pth') is load_from_local
+    assert CheckpointLoader._get_checkpoint_loader('/abs/epoch_1.pth') is load_from_local

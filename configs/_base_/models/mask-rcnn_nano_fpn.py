@@ -7,6 +7,8 @@ model = dict(
         depth=18,
         base_channels=16,
         frozen_stages=-1,
+        # No running statistics: batches are small, and processes would each have their own.
+        norm_cfg=dict(type='GN', num_groups=4, requires_grad=True),
         norm_eval=False,
         init_cfg=None,
     ),

@@ -1,7 +1,7 @@
 # Minutes on a CPU, from scratch: AdamW with a short warm-up and a cosine decay.
-max_epochs = 12
+max_epochs = 6
 
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=4)
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=3)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 

@@ -1,0 +1,134 @@
+"""Every experiment config resolves, builds, trains a step and tests a step."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from mmdet.registry import (
+    DATA_SAMPLERS,
+    DATASETS,
+    HOOKS,
+    METRICS,
+    MODELS,
+    OPTIM_WRAPPERS,
+    TRANSFORMS,
+)
+from plugins.runtime import UserError, check_top_level_keys
+from tests.steps import build_detector, make_batch, take_fewer_samples, test_step, train_step
+
+ROOT = Path(__file__).resolve().parents[1]
+LEAVES = sorted(p for p in (ROOT / 'configs').rglob('*.py') if '_base_' not in p.parts)
+REGISTRIES = (DATA_SAMPLERS, DATASETS, HOOKS, METRICS, MODELS, OPTIM_WRAPPERS, TRANSFORMS)
+
+each_leaf = pytest.mark.parametrize('path', LEAVES, ids=lambda path: path.stem)
+
+
+def _types(node):
+    """Every `type` that a config names, except those of the model's parts (built as a whole)."""
+    if isinstance(node, dict):
+        if isinstance(node.get('type'), str):
+            yield node['type']
+        node = list(node.values())
+    if isinstance(node, list | tuple):
+        for value in node:
+            yield from _types(value)
+
+
+@each_leaf
+def test_config_has_no_unknown_top_level_key(path):
+    check_top_level_keys(Config.fromfile(path).keys(), path.name, strict=True)
+
+
+@each_leaf
+def test_everything_outside_the_model_is_registered(path):
+    cfg = Config.fromfile(path)
+    for key in ('train_dataloader', 'val_dataloader', 'test_dataloader', 'val_evaluator'):
+        for name in _types(cfg[key]):
+            assert any(registry.get(name) for registry in REGISTRIES), f'{key}: {name}'
+    for name in [hook['type'] for hook in cfg.default_hooks.values()]:
+        assert HOOKS.get(name), name
+
+
+@each_leaf
+def test_train_and_test_agree_on_data_and_evaluation(path):
+    cfg = Config.fromfile(path)
+    assert cfg.test_evaluator == cfg.val_evaluator
+    assert cfg.test_dataloader == cfg.val_dataloader
+    dataset = cfg.val_dataloader.dataset
+    assert os.path.join(dataset.data_root, dataset.ann_file) == cfg.val_evaluator.ann_file
+
+
+@each_leaf
+def test_model_builds_trains_and_tests(path):
+    torch.manual_seed(0)
+    cfg = Config.fromfile(path)
+    take_fewer_samples(cfg.model)
+    model = build_detector(cfg.model)
+    losses = train_step(model, make_batch(cfg.num_classes, num_images=2))
+    assert 0 < losses['loss'] < float('inf')
+    missing = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
+    assert not missing, 'parameters without a gradient stop distributed training'
+    found = test_step(model, make_batch(cfg.num_classes))[0].pred_instances
+    assert found.masks.shape[1:] == (128, 128) and len(found.masks) == len(found.scores)
+
+
+@each_leaf
+def test_image_without_objects_trains_every_parameter(path):
+    torch.manual_seed(0)
+    cfg = Config.fromfile(path)
+    take_fewer_samples(cfg.model)
+    model = build_detector(cfg.model)
+    losses = train_step(model, make_batch(cfg.num_classes, size=64, num_objects=0))
+    assert 0 < losses['loss'] < float('inf')
+    missing = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
+    assert not missing, 'parameters without a gradient stop distributed training'
+
+
+@each_leaf
+def test_leaf_is_short_and_named_by_the_rule(path):
+    assert len(path.read_text().splitlines()) <= 40
+    assert re.fullmatch(r'[a-z0-9-]+(_[a-z0-9.-]+)+_[a-z0-9.-]+\.py', path.name)
+
+
+@pytest.mark.parametrize('key', ['trian_dataloader', 'optim_wraper', 'test_evalutor'])
+def test_misspelt_key_is_an_error_that_names_the_right_one(key):
+    with pytest.raises(UserError, match=f'{key!r}, did you mean'):
+        check_top_level_keys(['model', key], 'x.py')
+
+
+def test_names_of_ones_own_are_allowed_unless_strict():
+    check_top_level_keys(['model', 'my_favourite_number'], 'x.py')
+    with pytest.raises(UserError, match='my_favourite_number'):
+        check_top_level_keys(['model', 'my_favourite_number'], 'x.py', strict=True)
+
+
+def test_every_plugin_is_registered_by_one_import_in_a_fresh_process():
+    """The classes decorated in the sources are those that `import plugins` makes available."""
+    declared = set()
+    for source in (ROOT / 'plugins').rglob('*.py'):
+        pattern = r'@(\w+)\.register_module\(\)\nclass (\w+)'
+        declared |= set(re.findall(pattern, source.read_text()))
+    assert len(declared) >= 9
+    code = (
+        'import sys, plugins\n'
+        'import mmdet.registry as registry\n'
+        'for line in sys.stdin.read().split():\n'
+        '    name, cls = line.split(":")\n'
+        '    found = getattr(registry, name).get(cls)\n'
+        '    assert found and found.__module__.startswith("plugins."), line\n'
+        'print("all")'
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', code],
+        input='\n'.join(f'{registry}:{cls}' for registry, cls in declared),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.strip() == 'all', done.stderr
