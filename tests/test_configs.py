@@ -19,7 +19,8 @@ from mmdet.registry import (
     OPTIM_WRAPPERS,
     TRANSFORMS,
 )
-from plugins.runtime import UserError, check_top_level_keys
+from plugins.errors import UserError
+from plugins.runtime import check_top_level_keys
 from tests.steps import build_detector, make_batch, take_fewer_samples, test_step, train_step
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -36,7 +36,7 @@ def build_dataset(config: Config, phase: str) -> 'Dataset':
     from mmengine.registry import init_default_scope
 
     from mmdet.registry import DATASETS
-    from plugins.runtime import UserError
+    from plugins.errors import UserError
 
     loader = config.get(f'{phase}_dataloader')
     if not loader:
@@ -54,6 +54,7 @@ def build_visualizer(config: Config, dataset: 'Dataset') -> 'DetLocalVisualizer'
 
     options = dict(config.get('visualizer') or {'type': 'DetLocalVisualizer'})
     options.update(vis_backends=None, name='browse_dataset')
+    options.pop('_scope_', None)  # left by `mmdet::` bases, for registries only
     # Not built by the registry, which would hand out an earlier one of the same name.
     visualizer = VISUALIZERS.get(options.pop('type'))(**options)
     visualizer.dataset_meta = dataset.metainfo
@@ -77,7 +78,7 @@ def pictures(config: Config, args: argparse.Namespace) -> Iterator[tuple[str, np
     from mmengine.runner import set_random_seed
     from tqdm import tqdm
 
-    from plugins.runtime import UserError
+    from plugins.errors import UserError
 
     # Objects that touch the border are the rule: the visualizer need not report each.
     warnings.filterwarnings('ignore', message='Warning: The (bbox|polygon) is out of bounds')
@@ -112,7 +113,7 @@ def browse(config: Config, args: argparse.Namespace) -> int:
     import mmcv
     from mmengine.visualization import Visualizer
 
-    from plugins.runtime import UserError
+    from plugins.errors import UserError
 
     shows = not args.not_show and has_display()
     if not shows and not args.output_dir:
@@ -182,7 +183,8 @@ def main() -> int:
     """Entry point; returns the exit code."""
     args = parse_args()
     import plugins  # noqa: F401  before mmdet: it stands in for mmcv's compiled module
-    from plugins.runtime import UserError, report_user_errors
+    from plugins.errors import UserError
+    from plugins.runtime import report_user_errors
 
     with report_user_errors():
         if not Path(args.config).is_file():

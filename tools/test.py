@@ -50,8 +50,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def test(args: argparse.Namespace) -> None:
-    """Run the test that ``args`` describes."""
+def main(argv: list[str] | None = None) -> int:
+    """Run the test that the command line describes; returns the exit code."""
+    args = parse_args(argv)
     import plugins  # noqa: F401  before anything that imports mmdet.models
     from mmdet.engine.hooks.utils import trigger_visualization_hook
     from mmdet.evaluation import DumpDetResults
@@ -70,7 +71,8 @@ def test(args: argparse.Namespace) -> None:
         if args.out is not None:
             runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=args.out))
         runner.test()
+    return 0
 
 
 if __name__ == '__main__':
-    test(parse_args())
+    sys.exit(main())

@@ -51,8 +51,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def train(args: argparse.Namespace) -> None:
-    """Run the training that ``args`` describes."""
+def main(argv: list[str] | None = None) -> int:
+    """Run the training that the command line describes; returns the exit code."""
+    args = parse_args(argv)
     import plugins  # noqa: F401  before anything that imports mmdet.models
     from plugins.checkpoints import latest_complete_checkpoint
     from plugins.runtime import (
@@ -63,21 +64,27 @@ def train(args: argparse.Namespace) -> None:
         use_mixed_precision,
     )
 
-    with report_user_errors():
+    hint = 'run the same command with --resume to continue'
+    with report_user_errors(after_interrupt=hint):
         cfg = load_experiment(args)
         if args.amp:
             use_mixed_precision(cfg)
         if args.auto_scale_lr:
             scale_learning_rate(cfg)
-        if args.resume is not None:
+        if args.resume == 'auto' or (cfg.get('resume') and cfg.get('load_from') is None):
+            # mmengine would take the newest file, complete or not, and without one forget the
+            # weights that the config starts from.
+            newest = latest_complete_checkpoint(cfg.work_dir)
+            cfg.resume = newest is not None
+            cfg.load_from = newest or cfg.get('load_from')
+            if newest is None:
+                print(f'no complete checkpoint in {cfg.work_dir}: training starts anew')
+        elif args.resume is not None:
             cfg.resume = True
-            cfg.load_from = None if args.resume == 'auto' else args.resume
-        if cfg.get('resume') and cfg.get('load_from') is None:
-            # mmengine would take the newest file, complete or not.
-            cfg.load_from = latest_complete_checkpoint(cfg.work_dir)
-            cfg.resume = cfg.load_from is not None
+            cfg.load_from = args.resume
         build_runner(cfg, whole_checkpoint=bool(cfg.get('resume'))).train()
+    return 0
 
 
 if __name__ == '__main__':
-    train(parse_args())
+    sys.exit(main())

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import msgspec
 
+from plugins.errors import UserError
+
 SECTIONS = ('images', 'annotations', 'categories')
 _REQUIRED = {
     'images': ('id', 'width', 'height'),
@@ -23,7 +25,7 @@ _LONGEST_TOKEN = 1024  # bytes; a file name or a number, not a mask
 _UTF8_BOM = b'\xef\xbb\xbf'
 
 
-class AnnotationError(ValueError):
+class AnnotationError(UserError):
     """An annotation file that cannot be used; the message names the file and what to do."""
 
 

@@ -1,7 +1,7 @@
 """A file backend for checkpoints: the file appears complete, or not at all."""
 
+import contextlib
 import os
-import tempfile
 from pathlib import Path
 
 from mmengine.fileio import LocalBackend, register_backend
@@ -18,16 +18,16 @@ class AtomicLocalBackend(LocalBackend):
         """Write ``obj`` to ``filepath`` (bytes), creating its folder."""
         target = Path(filepath)
         target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, partial = tempfile.mkstemp(prefix=f'.{target.name}.', dir=target.parent)
+        # The name is fixed, so that the next attempt replaces what a killed process left.
+        partial = target.with_name(f'.{target.name}.part')
         try:
-            with os.fdopen(descriptor, 'wb') as file:
+            with open(partial, 'wb') as file:
                 file.write(obj)
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(partial, _default_mode())
             os.replace(partial, target)
         except BaseException:
-            Path(partial).unlink(missing_ok=True)
+            partial.unlink(missing_ok=True)
             raise
         _sync_folder(target.parent)
 
@@ -36,20 +36,15 @@ class AtomicLocalBackend(LocalBackend):
         self.put(obj.encode(encoding), filepath)
 
 
-def _default_mode() -> int:
-    """Return the mode a plain ``open`` would give; ``mkstemp`` makes files private."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
-
-
 def _sync_folder(folder: Path) -> None:
-    """Make the rename itself survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    """Make the rename itself survive a power cut, where the file system can."""
+    # Some network file systems refuse this for folders; the file is complete all the same.
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 register_backend('atomic_local', AtomicLocalBackend)

@@ -51,11 +51,20 @@ def find_damage(path: Path) -> str | None:
 
 
 def _candidates(work_dir: Path) -> list[Path]:
-    found = [path for path in work_dir.glob('*.pth') if _STEP_NAME.fullmatch(path.name)]
+    last = _last_written(work_dir)
+    folder = work_dir if last is None else last.parent
+    found = [path for path in folder.glob('*.pth') if _STEP_NAME.fullmatch(path.name)]
     found.sort(key=lambda path: int(_STEP_NAME.fullmatch(path.name)[1]), reverse=True)
+    return found if last is None else [last, *(path for path in found if path != last)]
+
+
+def _last_written(work_dir: Path) -> Path | None:
+    """Return the checkpoint that ``last_checkpoint`` names, or None if there is no such pointer."""
     pointer = work_dir / 'last_checkpoint'
-    if pointer.is_file():
-        # Runs move between folders, so the pointer's name counts, not its folder.
-        last = work_dir / Path(pointer.read_text().strip()).name
-        found = [last, *(path for path in found if path != last)]
-    return found
+    named = Path(pointer.read_text().strip()) if pointer.is_file() else Path()
+    if not named.name:
+        return None
+    # Runs move between folders, so the file beside the pointer comes first; `out_dir` of the
+    # checkpoint hook puts it elsewhere.
+    here = work_dir / named.name
+    return named if named.is_file() and not here.is_file() else here

@@ -99,6 +99,11 @@ class LVISFormatDataset(BaseDetDataset):
             )
         return kept
 
+    def get_cat_ids(self, idx: int) -> list[int]:
+        """Return the labels of the instances of image ``idx``; crowd regions are not instances."""
+        instances = self.get_data_info(idx)['instances']
+        return [i['bbox_label'] for i in instances if not i['ignore_flag']]
+
     def _choose_categories(self, data: dict) -> None:
         """Settle ``classes``, ``cat_ids`` and ``cat2label`` from the file and the metainfo."""
         categories = sorted(data['categories'], key=lambda category: category['id'])

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from mmdet.registry import METRICS
 from plugins.annotations import read_annotations
+from plugins.errors import UserError
 from plugins.evaluation.lvis_compatibility import provide_numpy_float, silence_progress
-from plugins.runtime.errors import UserError
 
 provide_numpy_float()
 silence_progress()
@@ -81,7 +81,8 @@ class LVISProtocolMetric(BaseMetric):
         self.outfile_prefix = outfile_prefix
         with get_local_path(ann_file, backend_args=backend_args) as path:
             self.ground_truth = _AnnotationsInMemory(read_annotations(path))
-        self.cat_ids = self.ground_truth.get_cat_ids()
+        # Labels follow the order of ids, whatever the order of the file.
+        self.cat_ids = sorted(self.ground_truth.get_cat_ids())
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Keep the detections of a batch as numbers and run-length codes."""
@@ -95,6 +96,7 @@ class LVISProtocolMetric(BaseMetric):
             ``<iou type>_<name>_old@<max_dets>`` to a value in [0, 1], or -1 where undefined.
         """
         logger: MMLogger = MMLogger.get_current_instance()
+        self.cat_ids = self._chosen_categories()
         metrics = {}
         for iou_type in self.iou_types:
             entries = [e for result in results for e in self._entries(result, iou_type)]
@@ -110,6 +112,20 @@ class LVISProtocolMetric(BaseMetric):
             metrics.update({f'{iou_type}_{k}_{protocol}': v for k, v in values.items()})
             logger.info(_table(iou_type, protocol, values))
         return metrics
+
+    def _chosen_categories(self) -> list[int]:
+        """Return the category id of every label; a data set may use a part of the categories."""
+        classes = (self.dataset_meta or {}).get('classes')
+        if classes is None or len(classes) == len(self.ground_truth.cats):
+            return sorted(self.ground_truth.cats)
+        id_of = {category['name']: i for i, category in self.ground_truth.cats.items()}
+        unknown = [name for name in classes if name not in id_of]
+        if unknown:
+            raise UserError(
+                f'evaluator.ann_file has no category {unknown[0]!r}, which the data set has '
+                f'({len(unknown)} such); give both the same file'
+            )
+        return sorted(id_of[name] for name in classes)
 
     def _entries(self, result: dict, iou_type: str) -> list[dict]:
         """Return the detections of one image as entries of a result file."""
@@ -137,6 +153,7 @@ class LVISProtocolMetric(BaseMetric):
         found = LVISResults(self.ground_truth, entries, max_dets=self.max_dets)
         evaluation = LVISEval(self.ground_truth, found, iou_type)
         evaluation.params.max_dets = self.max_dets
+        evaluation.params.cat_ids = self.cat_ids
         evaluation.run()
         if self.classwise:
             self._log_classes(evaluation.eval['precision'], logger)

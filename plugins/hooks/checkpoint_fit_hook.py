@@ -28,11 +28,15 @@ class CheckpointFitHook(Hook):
         """Raise ``CheckpointError`` if the weights are not for this model."""
         source = getattr(runner, '_load_from', None) or 'the checkpoint'
         weights = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, dict) else {}
+        # mmengine takes this prefix of saved wrappers off as well.
+        weights = {name.removeprefix('module.'): value for name, value in weights.items()}
         wanted = _inner_model(runner.model).state_dict()
-        missing = [name for name in wanted if name not in weights]
+        # Batch norm's step counter is absent from weights converted from other frameworks; mmengine
+        # does not miss it either.
+        missing = [n for n in wanted if n not in weights and not n.endswith('num_batches_tracked')]
         reshaped = [name for name in wanted if name in weights and not _fits(name, wanted, weights)]
-        num_fitting = len(wanted) - len(missing) - len(reshaped)
-        if num_fitting == len(wanted) or (num_fitting and not self.whole):
+        num_fitting = sum(name in weights for name in wanted) - len(reshaped)
+        if not (missing or reshaped) or (num_fitting and not self.whole):
             return
         raise CheckpointError(
             f'{source} was made for another architecture: {num_fitting} of the {len(wanted)} '

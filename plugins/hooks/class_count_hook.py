@@ -5,13 +5,12 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
 
-from mmdet.models.dense_heads import RPNHead
 from mmdet.models.roi_heads.mask_heads import FusedSemanticHead
 from mmdet.registry import HOOKS
-from plugins.runtime.errors import UserError
+from plugins.errors import UserError
 
-# Their classes are not those of the data set: objects or not, and the labels of stuff maps.
-_OTHER_CLASSES = (RPNHead, FusedSemanticHead)
+# Modules (any dense head can serve as RPN) whose classes are not those of the data set.
+_OTHER_MODULES = {'backbone', 'rpn_head'}
 
 
 @HOOKS.register_module()
@@ -36,9 +35,12 @@ def _check_heads(model: nn.Module, dataset: BaseDataset, num_classes: int, phase
     source = getattr(dataset, 'ann_file', type(dataset).__name__)
     for name, module in model.named_modules():
         there = getattr(module, 'num_classes', None)
-        if not isinstance(there, int) or there == num_classes or 'backbone' in name.split('.'):
+        if not isinstance(there, int) or there == num_classes:
             continue
-        if isinstance(module, _OTHER_CLASSES) or getattr(module, 'class_agnostic', False):
+        # The fused semantic head predicts a stuff map with labels of its own.
+        if _OTHER_MODULES & set(name.split('.')) or isinstance(module, FusedSemanticHead):
+            continue
+        if getattr(module, 'class_agnostic', False):
             continue
         raise UserError(
             f'num_classes is {there} in {name}, but the {phase} data set {source} has '

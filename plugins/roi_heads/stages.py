@@ -4,7 +4,7 @@ import copy
 
 from mmengine.config import ConfigDict
 
-from plugins.runtime.errors import UserError
+from plugins.errors import UserError
 
 PREFIX = 'stage_'
 
@@ -40,7 +40,13 @@ def expand_stages(
 
 
 def place_last(configs: list[ConfigDict | None], last: dict | None) -> list[ConfigDict | None]:
-    """Replace the last stage's config by ``last``, if there is one."""
+    """Replace the last stage's config by ``last``, if there is one.
+
+    Raises:
+        UserError: The stages before the last have no config.
+    """
+    if last is not None and None in configs[:-1]:
+        raise UserError('roi_head.last_mask_head needs roi_head.mask_head for the other stages')
     return configs if last is None else [*configs[:-1], ConfigDict(copy.deepcopy(last))]
 
 

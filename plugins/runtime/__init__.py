@@ -2,12 +2,11 @@
 
 from plugins.runtime.config_keys import check_top_level_keys
 from plugins.runtime.distributed import prepare_launch
-from plugins.runtime.errors import UserError, report_user_errors
 from plugins.runtime.experiment import build_runner, load_experiment
+from plugins.runtime.reporting import report_user_errors
 from plugins.runtime.train_options import scale_learning_rate, use_mixed_precision
 
 __all__ = [
-    'UserError',
     'build_runner',
     'check_top_level_keys',
     'load_experiment',

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from mmengine.runner import Runner
 
-from plugins.runtime.errors import UserError
+from plugins.errors import UserError
 
 # Read by mmengine, mmdet or the scripts in tools/, but not arguments of the runner.
 _READ_ELSEWHERE = {
@@ -35,18 +35,18 @@ SHARED_NAMES = {
 }
 
 
-def known_keys() -> set[str]:
-    """Return every top-level key that has a reader."""
+def read_keys() -> set[str]:
+    """Return every top-level key that has a reader outside the configs."""
     arguments = set(inspect.signature(Runner.__init__).parameters) - {'self'}
-    return arguments | _READ_ELSEWHERE | SHARED_NAMES
+    return arguments | _READ_ELSEWHERE
 
 
 def check_top_level_keys(keys: Iterable[str], source: str, *, strict: bool = False) -> None:
     """Raise if a top-level key of a config looks misspelt.
 
-    A config may define names of its own for other values to read, so an unknown key is an error
-    only if it resembles a known one; with ``strict`` every unknown key is (that is how the configs
-    of this repository are tested).
+    A config may define names of its own for other values to read (``img_scale``), so an unknown key
+    is an error only if it resembles one that the program reads; with ``strict`` every unknown key
+    is (that is how the configs of this repository are tested).
 
     Args:
         keys: The top-level keys of the resolved config.
@@ -56,9 +56,10 @@ def check_top_level_keys(keys: Iterable[str], source: str, *, strict: bool = Fal
     Raises:
         UserError: Names the key, the file and the nearest known key.
     """
-    known = known_keys()
-    for key in sorted(set(keys) - known):
-        nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.85)
+    read = read_keys()
+    for key in sorted(set(keys) - read - SHARED_NAMES):
+        # No name in a config that mmdet ships is that close to a key; most slips are.
+        nearest = difflib.get_close_matches(key, read, n=1, cutoff=0.87)
         if nearest:
             raise UserError(
                 f'{source}: unknown top-level key {key!r}, did you mean {nearest[0]!r}?'

@@ -1,6 +1,7 @@
 """Distributed runs on machines without a GPU, which mmengine's defaults do not allow for."""
 
 import os
+import subprocess
 from datetime import timedelta
 
 import torch
@@ -8,7 +9,7 @@ import torch.distributed as dist
 from mmengine.config import Config, ConfigDict
 from mmengine.logging import print_log
 
-from plugins.runtime.errors import UserError
+from plugins.errors import UserError
 
 
 def prepare_launch(cfg: Config) -> None:
@@ -24,11 +25,11 @@ def prepare_launch(cfg: Config) -> None:
     """
     if torch.cuda.is_available():
         return
+    if cfg.get('launcher', 'none') == 'none':
+        return
     # OpenMP threads of several processes on the same cores spin: 3-30 times slower.
     if 'OMP_NUM_THREADS' not in os.environ:
         torch.set_num_threads(1)
-    if cfg.get('launcher', 'none') == 'none':
-        return
     if not dist.is_initialized():
         _start_gloo(cfg)
     wrapper = dict(
@@ -37,7 +38,9 @@ def prepare_launch(cfg: Config) -> None:
         broadcast_buffers=False,
         find_unused_parameters=cfg.get('find_unused_parameters', False),
     )
-    cfg.setdefault('model_wrapper_cfg', ConfigDict(wrapper))
+    own = cfg.setdefault('model_wrapper_cfg', ConfigDict(wrapper))
+    if own.get('type', wrapper['type']) == wrapper['type']:
+        own.setdefault('device_ids', None)
     replaced = _replace_sync_bn(cfg.model)
     if replaced:
         print_log(
@@ -51,25 +54,39 @@ def prepare_launch(cfg: Config) -> None:
 def _start_gloo(cfg: Config) -> None:
     """Start the process group that torchrun or Slurm describes in the environment."""
     if 'RANK' not in os.environ:
-        _translate_slurm()
+        _translate_slurm(cfg.launcher)
     timeout = cfg.get('env_cfg', {}).get('dist_cfg', {}).get('timeout', 1800)
     dist.init_process_group('gloo', timeout=timedelta(seconds=timeout))
 
 
-def _translate_slurm() -> None:
+def _translate_slurm(launcher: str) -> None:
     """Give torch the names it reads for what Slurm says of this process."""
-    if 'SLURM_PROCID' not in os.environ:
+    # A batch script has Slurm's variables too; only under srun do they describe one process.
+    if launcher != 'slurm' or 'SLURM_PROCID' not in os.environ:
         raise UserError(
-            'a launcher was given, but neither torchrun nor Slurm started this process: '
-            'use tools/dist_train.sh, tools/slurm_train.sh or --launcher none'
+            f'--launcher {launcher} was given, but neither torchrun nor Slurm started this '
+            'process: use tools/dist_train.sh, tools/slurm_train.sh or --launcher none'
         )
     os.environ['RANK'] = os.environ['SLURM_PROCID']
     os.environ['WORLD_SIZE'] = os.environ['SLURM_NTASKS']
     os.environ['LOCAL_RANK'] = os.environ.get('SLURM_LOCALID', '0')
     os.environ.setdefault('MASTER_PORT', '29500')
     if 'MASTER_ADDR' not in os.environ:
-        first = os.popen(f'scontrol show hostname {os.environ["SLURM_NODELIST"]} | head -n1').read()
-        os.environ['MASTER_ADDR'] = first.strip()
+        os.environ['MASTER_ADDR'] = _first_slurm_host(os.environ['SLURM_NODELIST'])
+
+
+def _first_slurm_host(nodes: str) -> str:
+    """Return the first host of Slurm's compressed list, such as ``gpu[3-7]``."""
+    try:
+        listing = subprocess.run(
+            ['scontrol', 'show', 'hostnames', nodes], capture_output=True, text=True, check=True
+        )
+        return listing.stdout.split()[0]
+    except (OSError, subprocess.CalledProcessError, IndexError) as error:
+        raise UserError(
+            f'Slurm does not say which host comes first in {nodes!r} ({error}); '
+            'set MASTER_ADDR to its name'
+        ) from error
 
 
 def _replace_sync_bn(node: object) -> int:

@@ -9,9 +9,9 @@ from mmengine.runner import Runner
 
 from mmdet.registry import RUNNERS
 from mmdet.utils import setup_cache_size_limit_of_dynamo
+from plugins.errors import UserError
 from plugins.runtime.config_keys import check_top_level_keys
 from plugins.runtime.distributed import prepare_launch
-from plugins.runtime.errors import UserError
 
 
 def load_experiment(args: argparse.Namespace) -> Config:
@@ -30,7 +30,12 @@ def load_experiment(args: argparse.Namespace) -> Config:
     """
     if not Path(args.config).is_file():
         raise UserError(f'config {args.config} does not exist')
-    cfg = Config.fromfile(args.config)
+    try:
+        cfg = Config.fromfile(args.config)
+    except FileNotFoundError as error:
+        raise UserError(
+            f'config {args.config} inherits {error.filename}, which does not exist'
+        ) from error
     cfg.launcher = args.launcher
     if args.cfg_options is not None:
         cfg.merge_from_dict(args.cfg_options)
@@ -56,6 +61,7 @@ def build_runner(cfg: Config, *, whole_checkpoint: bool) -> Runner:
     setup_cache_size_limit_of_dynamo()
     prepare_launch(cfg)
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
-    runner.register_hook(dict(type='ClassCountHook'))
-    runner.register_hook(dict(type='CheckpointFitHook', whole=whole_checkpoint))
+    # With the scope in the name, a config without `default_scope` works as well.
+    runner.register_hook(dict(type='mmdet.ClassCountHook'))
+    runner.register_hook(dict(type='mmdet.CheckpointFitHook', whole=whole_checkpoint))
     return runner

@@ -3,7 +3,7 @@
 import torch
 from mmengine.config import Config
 
-from plugins.runtime.errors import UserError
+from plugins.errors import UserError
 
 
 def use_mixed_precision(cfg: Config) -> None:

@@ -1,6 +1,5 @@
 """Merging the detections of several views of an image, masks included."""
 
-import torch
 from mmcv.ops import batched_nms
 from mmengine.structures import InstanceData
 from torch import Tensor
@@ -30,27 +29,25 @@ class MaskTTAModel(DetTTAModel):
         views = [sample.pred_instances for sample in data_samples]
         if 'masks' not in views[0]:
             return super()._merge_single_sample(data_samples)
-        metas = [sample.metainfo for sample in data_samples]
-        boxes, scores = self.merge_aug_bboxes(
-            [view.bboxes for view in views], [view.scores for view in views], metas
-        )
-        labels = torch.cat([view.labels for view in views])
-        masks = [
-            _unflip(view.masks, meta) for view, meta in zip(views, metas, strict=True) if len(view)
-        ]
+        found = [self._in_original_image(one) for one in data_samples if len(one.pred_instances)]
+        candidates = InstanceData.cat(found or views[:1])
         merged = data_samples[0]
-        if not masks:
-            return merged
-        kept_boxes, keep = batched_nms(boxes, scores, labels, self.tta_cfg['nms'])
-        keep = keep[: self.tta_cfg['max_per_img']]
-        kept_boxes = kept_boxes[: self.tta_cfg['max_per_img']]
-        merged.pred_instances = InstanceData(
-            bboxes=kept_boxes[:, :4],
-            scores=kept_boxes[:, 4],
-            labels=labels[keep],
-            masks=torch.cat(masks)[keep],
-        )
+        if len(candidates):
+            kept_boxes, keep = batched_nms(
+                candidates.bboxes, candidates.scores, candidates.labels, self.tta_cfg['nms']
+            )
+            limit = self.tta_cfg['max_per_img']
+            candidates = candidates[keep[:limit]]
+            candidates.scores = kept_boxes[:limit, 4]  # Soft-NMS lowers them
+        merged.pred_instances = candidates
         return merged
+
+    def _in_original_image(self, sample: DetDataSample) -> InstanceData:
+        """Return a view's detections with the flip undone; further fields stay as they are."""
+        view, meta = sample.pred_instances, sample.metainfo
+        boxes, _ = self.merge_aug_bboxes([view.bboxes], [view.scores], [meta])
+        fields = dict(view.items())
+        return InstanceData(**{**fields, 'bboxes': boxes, 'masks': _unflip(view.masks, meta)})
 
 
 def _unflip(masks: Tensor, meta: dict) -> Tensor:

@@ -13,6 +13,20 @@ def run(tmp_path):
     return tmp_path
 
 
+def test_checkpoints_outside_the_work_dir_are_found_by_the_pointer(run, tmp_path):
+    work_dir = tmp_path / 'work'
+    work_dir.mkdir()
+    (work_dir / 'last_checkpoint').write_text(str(run / 'epoch_10.pth'))
+    assert latest_complete_checkpoint(work_dir) == str(run / 'epoch_10.pth')
+    _cut(run / 'epoch_10.pth', 0.9)
+    assert latest_complete_checkpoint(work_dir) == str(run / 'epoch_2.pth')
+
+
+def test_pointer_that_was_cut_off_while_written_is_ignored(run):
+    (run / 'last_checkpoint').write_text('')
+    assert latest_complete_checkpoint(run) == str(run / 'epoch_10.pth')
+
+
 def _cut(path, fraction):
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * fraction)])

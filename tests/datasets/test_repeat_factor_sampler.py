@@ -6,7 +6,7 @@ import torch
 
 from plugins.datasets import RepeatFactorSampler
 from plugins.datasets.samplers.repeat_factor_sampler import dataset_repeat_factors, draw_repeats
-from plugins.runtime import UserError
+from plugins.errors import UserError
 
 
 class _Labels:

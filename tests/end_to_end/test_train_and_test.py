@@ -104,6 +104,14 @@ def test_truncated_last_checkpoint_falls_back_with_a_warning(trained):
     assert torch.load(run / 'epoch_2.pth', weights_only=True)['meta']['epoch'] == 2
 
 
+def test_resuming_without_a_checkpoint_starts_from_the_weights_of_the_config(trained):
+    shutil.copy(trained.folder / WEIGHTS, trained.folder / 'start.pth')
+    options = ['load_from=start.pth', 'train_cfg.max_epochs=1', 'train_cfg.val_begin=9']
+    arguments = ['--work-dir', 'requeued', '--resume', '--cfg-options', *options]
+    output = trained.run('train.py', trained.config, *arguments)
+    assert 'no complete checkpoint in requeued' in output and 'from start.pth' in output
+
+
 @pytest.mark.parametrize(
     ('script', 'arguments', 'message'),
     [

@@ -8,8 +8,8 @@ import torch
 from mmengine.config import Config
 
 from mmdet.registry import METRICS
+from plugins.errors import UserError
 from plugins.evaluation import LVISProtocolMetric
-from plugins.runtime import UserError
 
 NAMES = ('AP', 'AP50', 'AP75', 'APs', 'APm', 'APl', 'APr', 'APc', 'APf')
 
@@ -116,6 +116,29 @@ def test_perfect_prediction_scores_one_and_every_key_names_its_protocol(one_imag
     assert found['lvis/segm_APr_old@300'] == pytest.approx(1.0, abs=1e-12)
     assert found['lvis/segm_APf_old@300'] == -1.0
     assert all(key.endswith('_old@300') for key in found)
+
+
+def test_labels_follow_the_order_of_ids_not_of_the_file(one_image):
+    data = json.loads(one_image.read_text())
+    data['categories'].reverse()
+    one_image.write_text(json.dumps(data))
+    found = _evaluate(LVISProtocolMetric(str(one_image)), [_prediction(1)])
+    assert found['lvis/segm_APr_old@300'] == pytest.approx(1.0, abs=1e-12)
+
+
+def test_part_of_the_categories_is_labelled_and_evaluated_alone(one_image):
+    data = json.loads(one_image.read_text())
+    other = dict(data['annotations'][0], id=2, category_id=2)
+    data['annotations'].append(other)
+    one_image.write_text(json.dumps(data))
+    metric = LVISProtocolMetric(str(one_image), classwise=True)
+    metric.dataset_meta = dict(classes=('zebra',))
+    found = _evaluate(metric, [_prediction(0)])
+    assert found['lvis/segm_AP_old@300'] == pytest.approx(1.0, abs=1e-12)
+    assert found['lvis/segm_APf_old@300'] == -1.0
+    metric.dataset_meta = dict(classes=('unicorn',))
+    with pytest.raises(UserError, match="no category 'unicorn'"):
+        _evaluate(metric, [_prediction(0)])
 
 
 def test_nothing_detected_is_zero_not_missing(one_image):

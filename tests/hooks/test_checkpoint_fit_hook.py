@@ -39,6 +39,12 @@ def test_test_time_wrapper_is_looked_through():
     )
 
 
+def test_missing_step_counter_of_batch_norm_does_not_matter():
+    weights = _model().state_dict()
+    del weights['1.num_batches_tracked']
+    CheckpointFitHook(whole=True).after_load_checkpoint(_runner(_model()), weights)
+
+
 def test_missing_tensor_is_named_when_the_whole_model_is_needed():
     weights = _model().state_dict()
     del weights['1.running_mean']

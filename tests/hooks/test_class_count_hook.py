@@ -4,8 +4,8 @@ import pytest
 from torch import nn
 
 from mmdet.registry import MODELS
+from plugins.errors import UserError
 from plugins.hooks import ClassCountHook
-from plugins.runtime import UserError
 
 BBOX_HEAD = dict(
     type='Shared2FCBBoxHead', in_channels=4, fc_out_channels=8, roi_feat_size=2, num_classes=7
@@ -16,6 +16,8 @@ MASK_HEAD = dict(type='FCNMaskHead', num_convs=1, in_channels=4, conv_out_channe
 class _Detector(nn.Module):
     def __init__(self, **heads):
         super().__init__()
+        if 'rpn' in heads:
+            self.rpn_head = MODELS.build(heads.pop('rpn'))
         self.roi_head = nn.ModuleDict({k: MODELS.build(v) for k, v in heads.items()})
         self.backbone = nn.Module()
         self.backbone.num_classes = 1000
@@ -40,8 +42,10 @@ def test_disagreement_names_head_data_set_and_remedy(phase):
         ClassCountHook().before_run(_runner(model, 7, phase))
 
 
-def test_class_agnostic_mask_head_and_rpn_are_exempt():
-    rpn = dict(type='RPNHead', in_channels=4, feat_channels=4)
+@pytest.mark.parametrize('head', ['RPNHead', 'GARPNHead', 'RetinaHead'])
+def test_class_agnostic_mask_head_and_any_rpn_are_exempt(head):
+    classes = dict(num_classes=1) if head == 'RetinaHead' else {}
+    rpn = dict(type=head, in_channels=4, feat_channels=4, **classes)
     mask = dict(num_classes=80, class_agnostic=True, **MASK_HEAD)
     ClassCountHook().before_run(_runner(_Detector(bbox=BBOX_HEAD, mask=mask, rpn=rpn), 7))
 

@@ -1,7 +1,7 @@
 import pytest
 
+from plugins.errors import UserError
 from plugins.roi_heads.stages import expand_stages, place_last
-from plugins.runtime import UserError
 
 
 def test_stage_keys_are_taken_apart_at_any_depth():

@@ -59,6 +59,14 @@ def test_surviving_box_keeps_its_own_mask_and_views_compete_per_class():
     assert [int(mask.sum()) for mask in merged.masks] == [9, 30, 6]
 
 
+def test_further_fields_of_a_detection_follow_it():
+    views = [_view([[1, 1, 4, 3]], [0.5], [0]), _view([[0, 0, 2, 2]], [0.9], [1], 'horizontal')]
+    for view, score in zip(views, (0.1, 0.2), strict=True):
+        view.pred_instances.mask_scores = torch.tensor([score])
+    merged = _model().merge_preds([views])[0].pred_instances
+    assert merged.mask_scores.tolist() == pytest.approx([0.2, 0.1])
+
+
 def test_best_detections_remain_when_there_are_too_many():
     views = [_view([[0, 0, 3, 3], [5, 0, 9, 3]], [0.3, 0.7], [0, 0]), _view([], [], [])]
     merged = _model(max_per_img=1).merge_preds([views])[0].pred_instances

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -71,7 +72,8 @@ def config_file(tmp_path_factory):
         json.dumps({'images': images, 'annotations': annotations, 'categories': categories})
     )
     path = root / 'config.py'
-    path.write_text(CONFIG.format(root=str(root)))
+    base = Path(__file__).resolve().parents[2] / 'configs/_base_/default_runtime.py'
+    path.write_text(f'_base_ = {str(base)!r}\n' + CONFIG.format(root=str(root)))
     return path
 
 

@@ -11,12 +11,15 @@ import pytest
 
 from tools.launch import describe
 
-RECORD = """#!{python}
+# The interpreter's path may have blanks, which a first line cannot express.
+RECORD = f"""#!/bin/bash
+exec '{sys.executable}' - "$@" <<'PY'
 import json, os, sys
 names = ('OMP_NUM_THREADS', 'PYTHONPATH')
 record = {{'arguments': sys.argv[1:], **{{name: os.environ.get(name) for name in names}}}}
 with open(os.environ['RECORD'], 'w') as file:
     json.dump(record, file)
+PY
 """
 
 SCRIPTS = ('dist_train.sh', 'dist_test.sh', 'slurm_train.sh', 'slurm_test.sh')
@@ -36,7 +39,7 @@ class Checkout:
             shutil.copy(root / 'tools' / name, self.root / 'tools')
         for name in ('python', 'srun', 'my python'):
             path = self.bin / name
-            path.write_text(RECORD.format(python=sys.executable))
+            path.write_text(RECORD)
             path.chmod(0o755)
 
     def run(self, script: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess:

@@ -59,7 +59,7 @@ class Checkout:
             'REAL_PYTHON': sys.executable,
             'FAKE_LOG': str(self.log_file),
             'FAKE_GPUS': '0',
-            'FAKE_CHECKPOINT': 'epoch_12.pth',
+            'FAKE_CHECKPOINT': 'epoch_6.pth',
             'FAKE_METRIC': f'01/02 - mmengine - INFO - {AP_TABLE}',
             **environment,
         }
@@ -85,7 +85,7 @@ def checkout(root, tmp_path):
 def test_first_run_makes_data_trains_and_tests(checkout):
     run = checkout.run('quickstart.sh')
     assert run.returncode == 0, run.stderr
-    checkpoint = f'{WORK_DIR}/epoch_12.pth'
+    checkpoint = f'{WORK_DIR}/epoch_6.pth'
     pictures = str(checkout.work_dir / 'pictures')
     assert checkout.log == [
         ['tools/data/generate.py', 'data/synthetic', 'omp=1'],
@@ -101,7 +101,7 @@ def test_every_step_is_numbered_and_the_end_says_where_everything_is(checkout):
         assert f'\n[{step}/5] ' in out
     assert AP_TABLE in out.splitlines()
     summary = dict(line.split(maxsplit=1) for line in out.splitlines()[-4:])
-    assert summary['checkpoint'] == str(checkout.work_dir / 'epoch_12.pth')
+    assert summary['checkpoint'] == str(checkout.work_dir / 'epoch_6.pth')
     assert summary['log'].endswith('/20250101_000000/20250101_000000.log')
     assert summary['metrics'] == str(checkout.work_dir / 'test/20250102/20250102.json')
     assert summary['pictures'].startswith(str(checkout.work_dir / 'pictures'))
@@ -130,9 +130,9 @@ def test_all_gpus_are_used_and_threads_left_to_torch(checkout):
 
 
 def test_training_that_leaves_no_final_checkpoint_is_an_error(checkout):
-    run = checkout.run('quickstart.sh', FAKE_CHECKPOINT='epoch_11.pth')
+    run = checkout.run('quickstart.sh', FAKE_CHECKPOINT='epoch_5.pth')
     assert run.returncode == 1
-    assert 'without writing work_dirs/quickstart/epoch_12.pth' in run.stderr
+    assert 'without writing work_dirs/quickstart/epoch_6.pth' in run.stderr
 
 
 @pytest.mark.parametrize('tool', ['tools/data/generate.py', 'tools/test.py'])

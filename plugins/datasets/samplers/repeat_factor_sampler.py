@@ -16,7 +16,7 @@ from plugins.annotations import (
     image_repeat_factors,
     rows_from_lists,
 )
-from plugins.runtime.errors import UserError
+from plugins.errors import UserError
 
 
 @DATA_SAMPLERS.register_module()
