@@ -1,50 +1,55 @@
-"""LVIS AP in the runner, every number labelled with its protocol."""
+"""AP of any set of protocols in the runner, every number labelled with its protocol."""
 
-import logging
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pycocotools.mask as mask_util
-from lvis import LVIS, LVISEval, LVISResults
 from mmengine.evaluator import BaseMetric
-from mmengine.fileio import dump, get_local_path
+from mmengine.fileio import get_local_path
 from mmengine.logging import MMLogger
 from torch import Tensor
 
 from mmdet.registry import METRICS
 from plugins.annotations import read_annotations
 from plugins.errors import UserError
-from plugins.evaluation.lvis_compatibility import provide_numpy_float, silence_progress
+from plugins.evaluation.engine import (
+    COCO,
+    LVIS,
+    GroundTruth,
+    Request,
+    Results,
+    evaluate,
+    read_ground_truth,
+)
 
-provide_numpy_float()
-silence_progress()
-
-_AP_NAMES = ('AP', 'AP50', 'AP75', 'APs', 'APm', 'APl', 'APr', 'APc', 'APf')
-
-
-class _AnnotationsInMemory(LVIS):
-    """The index of lvis-api over annotations that were read (and checked) before."""
-
-    def __init__(self, data: dict) -> None:
-        self.logger = logging.getLogger('lvis')
-        self.dataset = data
-        self._create_index()
+_RULES = {'lvis': LVIS, 'coco': COCO}
+_IOU_TYPES = ('bbox', 'segm', 'boundary')
 
 
 @METRICS.register_module()
 class LVISProtocolMetric(BaseMetric):
-    """AP of the LVIS protocol (Gupta et al. 2019) from boxes and masks, by lvis-api.
+    """Score boxes and masks by every protocol that is asked for, from one matching pass.
 
-    Keys are ``lvis/segm_AP_old@300`` and so on: the protocol ("old": at most 300 detections per
-    image over all classes) is part of the name. Unlike mmdet's ``LVISMetric`` it keeps full
-    precision, takes the size of a mask from its pixels rather than its box, and gives zeros when
-    nothing was detected.
+    Keys are ``lvis/segm_AP_old@300``, ``lvis/segm_APr_fixed@10000``,
+    ``lvis/boundary_AP_pool@10000`` and so on: the protocol is part of the name. Numbers have full
+    precision, the size of a mask is that of its pixels, and a model that detects nothing scores
+    zero. The same results as a file give the same numbers with ``tools/evaluate.py``.
 
     Args:
-        ann_file: Annotations in LVIS format.
-        metric: ``'bbox'``, ``'segm'`` or both.
-        max_dets: Detections per image that count, best first.
+        ann_file: Annotations in LVIS format (COCO's will do for ``rules='coco'``).
+        metric: Of ``'bbox'``, ``'segm'`` and ``'boundary'``.
+        max_dets: AP_old: detections per image that count, one number or several. (By COCO's rules:
+            per image and category.)
+        dets_per_class: AP_fixed: detections per category over the whole set, without a cap per
+            image; none by default.
+        pool: Also AP_pool of the AP_fixed results.
+        bins: AP by training instances, ``'lvis'`` or ``'coco-lt'``; needs ``counts``.
+        counts: Training annotations, or a table of instances per category.
+        subsets: Frequency groups evaluated alone, such as ``'rc'``.
+        rules: ``'lvis'`` (federated) or ``'coco'`` (exhaustive, with crowds).
         classwise: Also log the AP of every category.
         format_only: Write the result files for a submission and compute nothing.
         outfile_prefix: Write ``<prefix>.bbox.json`` and ``<prefix>.segm.json``.
@@ -59,7 +64,13 @@ class LVISProtocolMetric(BaseMetric):
         ann_file: str,
         *,
         metric: str | Sequence[str] = ('bbox', 'segm'),
-        max_dets: int = 300,
+        max_dets: int | Sequence[int] = 300,
+        dets_per_class: int | Sequence[int] = (),
+        pool: bool = False,
+        bins: str | None = None,
+        counts: str | None = None,
+        subsets: Sequence[str] = (),
+        rules: str = 'lvis',
         classwise: bool = False,
         format_only: bool = False,
         outfile_prefix: str | None = None,
@@ -68,21 +79,28 @@ class LVISProtocolMetric(BaseMetric):
     ) -> None:
         super().__init__(**kwargs)
         self.iou_types = (metric,) if isinstance(metric, str) else tuple(metric)
-        unknown = set(self.iou_types) - {'bbox', 'segm'}
-        if unknown:
-            raise UserError(
-                f"evaluator.metric must be 'bbox' or 'segm', not {sorted(unknown)[0]!r}"
-            )
+        _require_known('metric', self.iou_types, _IOU_TYPES)
+        _require_known('rules', (rules,), tuple(_RULES))
         if format_only and outfile_prefix is None:
             raise UserError('evaluator.format_only needs evaluator.outfile_prefix')
-        self.max_dets = max_dets
-        self.classwise = classwise
+        if bins is not None and counts is None:
+            raise UserError('evaluator.bins needs evaluator.counts, the training annotations')
+        self.request = Request(
+            iou_types=self.iou_types,
+            max_dets=_several(max_dets),
+            dets_per_class=_several(dets_per_class),
+            pool=pool,
+            bins=bins,
+            subsets=tuple(subsets),
+            per_category=classwise,
+            rules=_RULES[rules],
+        )
+        self.counts = counts
         self.format_only = format_only
         self.outfile_prefix = outfile_prefix
         with get_local_path(ann_file, backend_args=backend_args) as path:
-            self.ground_truth = _AnnotationsInMemory(read_annotations(path))
-        # Labels follow the order of ids, whatever the order of the file.
-        self.cat_ids = sorted(self.ground_truth.get_cat_ids())
+            self.annotations = read_annotations(path)
+        self.ann_file = ann_file
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Keep the detections of a batch as numbers and run-length codes."""
@@ -93,89 +111,107 @@ class LVISProtocolMetric(BaseMetric):
         """Evaluate the detections of all ranks.
 
         Returns:
-            ``<iou type>_<name>_old@<max_dets>`` to a value in [0, 1], or -1 where undefined.
+            ``<iou type>_<name>_<protocol>`` to a value in [0, 1], or -1 where undefined.
         """
         logger: MMLogger = MMLogger.get_current_instance()
-        self.cat_ids = self._chosen_categories()
+        needs_masks = set(self.iou_types) != {'bbox'}
+        if needs_masks and any(result['masks'] is None for result in results):
+            raise UserError("evaluator.metric asks for 'segm', but the model predicts no masks")
+        ground_truth = self._ground_truth(masks=needs_masks and not self.format_only)
+        if self.outfile_prefix is not None:
+            for iou_type in ('bbox', 'segm') if needs_masks else ('bbox',):
+                self._write(results, iou_type, ground_truth, logger)
+        if self.format_only:
+            return {}
         metrics = {}
-        for iou_type in self.iou_types:
-            entries = [e for result in results for e in self._entries(result, iou_type)]
-            if self.outfile_prefix is not None:
-                path = Path(f'{self.outfile_prefix}.{iou_type}.json')
-                path.parent.mkdir(parents=True, exist_ok=True)
-                dump(entries, str(path))
-                logger.info(f'{len(entries)} results written to {path}')
-            if self.format_only:
-                continue
-            values = self._evaluate(entries, iou_type, logger)
-            protocol = f'old@{self.max_dets}'
-            metrics.update({f'{iou_type}_{k}_{protocol}': v for k, v in values.items()})
-            logger.info(_table(iou_type, protocol, values))
+        for iou_types, scores in _score_columns(self.iou_types, results):
+            found = self._gather(results, scores, ground_truth, needs_masks)
+            request = dataclasses.replace(self.request, iou_types=iou_types)
+            for iou_type, protocols in evaluate(ground_truth, found, request).items():
+                metrics.update(_flatten(iou_type, protocols))
+                _log(iou_type, protocols, logger)
         return metrics
 
-    def _chosen_categories(self) -> list[int]:
-        """Return the category id of every label; a data set may use a part of the categories."""
+    def _ground_truth(self, *, masks: bool) -> GroundTruth:
+        """Read the annotations of the categories that the data set uses, which may be a part."""
+        data = self.annotations
         classes = (self.dataset_meta or {}).get('classes')
-        if classes is None or len(classes) == len(self.ground_truth.cats):
-            return sorted(self.ground_truth.cats)
-        id_of = {category['name']: i for i, category in self.ground_truth.cats.items()}
-        unknown = [name for name in classes if name not in id_of]
-        if unknown:
+        if classes is not None and len(classes) != len(data['categories']):
+            data = _only_categories(data, classes)
+        federated = self.request.rules.federated
+        return read_ground_truth(data, masks=masks, counts=self.counts, federated=federated)
+
+    def _gather(
+        self, results: list[dict], scores: str, ground_truth: GroundTruth, masks: bool
+    ) -> Results:
+        images = np.array([result['img_id'] for result in results], np.int64)
+        index = np.searchsorted(ground_truth.image_ids, images)
+        known = ground_truth.image_ids[np.minimum(index, len(ground_truth.image_ids) - 1)] == images
+        if not known.all():
             raise UserError(
-                f'evaluator.ann_file has no category {unknown[0]!r}, which the data set has '
-                f'({len(unknown)} such); give both the same file'
+                f'{self.ann_file} has no image {images[~known][0]}, which was tested; give the '
+                'data set and the evaluator the same annotation file'
             )
-        return sorted(id_of[name] for name in classes)
+        return Results.from_arrays(
+            index,
+            [result['labels'] for result in results],
+            [result[scores] for result in results],
+            boxes=[_xywh(result['bboxes']) for result in results],
+            masks=[result['masks'] for result in results] if masks else None,
+            source='the detections of this run',
+        )
 
-    def _entries(self, result: dict, iou_type: str) -> list[dict]:
-        """Return the detections of one image as entries of a result file."""
-        if iou_type == 'segm' and result['masks'] is None:
-            raise UserError("evaluator.metric asks for 'segm', but the model predicts no masks")
-        key = 'mask_scores' if iou_type == 'segm' and 'mask_scores' in result else 'scores'
-        entries = []
-        for i, (score, label) in enumerate(zip(result[key], result['labels'], strict=True)):
-            entry = dict(
-                image_id=result['img_id'], category_id=self.cat_ids[label], score=float(score)
-            )
-            # Without a box the evaluator measures the size of the mask itself.
-            if iou_type == 'segm':
-                entry['segmentation'] = result['masks'][i]
-            else:
-                x1, y1, x2, y2 = result['bboxes'][i].tolist()
-                entry['bbox'] = [x1, y1, x2 - x1, y2 - y1]
-            entries.append(entry)
-        return entries
+    def _write(
+        self, results: list[dict], iou_type: str, ground_truth: GroundTruth, logger: MMLogger
+    ) -> None:
+        """Write a result file in the format of LVIS and COCO, one image after the other."""
+        path = Path(f'{self.outfile_prefix}.{iou_type}.json')
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f'.{path.name}.part')
+        separator, total = b'[', 0
+        with open(partial, 'wb') as file:
+            for result in results:
+                entries = _entries(result, iou_type, ground_truth.category_ids)
+                total += len(entries)
+                for entry in entries:
+                    file.write(separator + msgspec.json.encode(entry))
+                    separator = b',\n'
+            file.write(b']' if total else b'[]')
+        partial.replace(path)
+        logger.info(f'{total} results written to {path}')
 
-    def _evaluate(self, entries: list[dict], iou_type: str, logger: MMLogger) -> dict[str, float]:
-        if not entries:
-            logger.warning('the model detected nothing: AP is 0')
-            entries = [self._irrelevant_entry(iou_type)]
-        found = LVISResults(self.ground_truth, entries, max_dets=self.max_dets)
-        evaluation = LVISEval(self.ground_truth, found, iou_type)
-        evaluation.params.max_dets = self.max_dets
-        evaluation.params.cat_ids = self.cat_ids
-        evaluation.run()
-        if self.classwise:
-            self._log_classes(evaluation.eval['precision'], logger)
-        return {name: float(evaluation.results[name]) for name in _AP_NAMES}
 
-    def _irrelevant_entry(self, iou_type: str) -> dict:
-        """Return a detection that cannot match: lvis-api refuses an empty list."""
-        image = next(iter(self.ground_truth.imgs.values()))
-        entry = dict(image_id=image['id'], category_id=self.cat_ids[0], score=0.0)
-        if iou_type == 'bbox':
-            return {**entry, 'bbox': [0.0, 0.0, 0.0, 0.0]}
-        empty = np.zeros((image['height'], image['width'], 1), np.uint8, order='F')
-        return {**entry, 'segmentation': _decode_counts(mask_util.encode(empty))[0]}
+def _require_known(key: str, values: Sequence[str], known: Sequence[str]) -> None:
+    unknown = [value for value in values if value not in known]
+    if unknown:
+        choices = ', '.join(map(repr, known))
+        raise UserError(f'evaluator.{key} must be of {choices}, not {unknown[0]!r}')
 
-    def _log_classes(self, precision: np.ndarray, logger: MMLogger) -> None:
-        """Log the AP of each category; ``precision`` is (thresholds, recalls, K, areas)."""
-        names = {category['id']: category['name'] for category in self.ground_truth.cats.values()}
-        for index, cat_id in enumerate(self.cat_ids):
-            values = precision[:, :, index, 0]
-            values = values[values > -1]
-            text = f'{values.mean():.4f}' if values.size else 'no ground truth'
-            logger.info(f'AP_old@{self.max_dets} {names[cat_id]}: {text}')
+
+def _several(numbers: int | Sequence[int]) -> tuple[int, ...]:
+    return (numbers,) if isinstance(numbers, int) else tuple(numbers)
+
+
+def _only_categories(data: dict, classes: Sequence[str]) -> dict:
+    """Return annotations as if there were no categories but those of these names."""
+    names = {category['name'] for category in data['categories']}
+    unknown = [name for name in classes if name not in names]
+    if unknown:
+        raise UserError(
+            f'evaluator.ann_file has no category {unknown[0]!r}, which the data set has '
+            f'({len(unknown)} such); give both the same file'
+        )
+    categories = [c for c in data['categories'] if c['name'] in set(classes)]
+    kept = {category['id'] for category in categories}
+    lists = ('neg_category_ids', 'not_exhaustive_category_ids')
+    return dict(
+        images=[
+            {**image, **{k: [i for i in image[k] if i in kept] for k in lists if k in image}}
+            for image in data['images']
+        ],
+        annotations=[a for a in data['annotations'] if a['category_id'] in kept],
+        categories=categories,
+    )
 
 
 def _detections(img_id: int, instances: dict) -> dict:
@@ -185,10 +221,8 @@ def _detections(img_id: int, instances: dict) -> dict:
         bboxes=instances['bboxes'].cpu().numpy(),
         scores=instances['scores'].cpu().numpy(),
         labels=instances['labels'].cpu().numpy(),
-        masks=None,
+        masks=_encode(instances['masks']) if 'masks' in instances else None,
     )
-    if 'masks' in instances:
-        result['masks'] = _encode(instances['masks'])
     if 'mask_scores' in instances:
         result['mask_scores'] = instances['mask_scores'].cpu().numpy()
     return result
@@ -196,20 +230,72 @@ def _detections(img_id: int, instances: dict) -> dict:
 
 def _encode(masks: Tensor | list[dict]) -> list[dict]:
     """Run-length code boolean masks (N, H, W); codes are passed through."""
-    if isinstance(masks, Tensor):
-        pixels = masks.detach().cpu().numpy().astype(np.uint8)
-        masks = [mask_util.encode(np.asfortranarray(mask)) for mask in pixels]
-    return _decode_counts(masks)
+    if not isinstance(masks, Tensor):
+        return masks
+    pixels = masks.detach().cpu().numpy().astype(np.uint8)
+    return [mask_util.encode(np.asfortranarray(mask)) for mask in pixels]
 
 
-def _decode_counts(codes: list[dict]) -> list[dict]:
-    """Give the counts as text, which JSON can hold."""
-    return [
-        {**c, 'counts': c['counts'].decode() if isinstance(c['counts'], bytes) else c['counts']}
-        for c in codes
-    ]
+def _score_columns(
+    iou_types: Sequence[str], results: list[dict]
+) -> list[tuple[tuple[str, ...], str]]:
+    """Say which IoU types are ranked by which score; mask scoring gives masks one of their own."""
+    if not any('mask_scores' in result for result in results):
+        return [(tuple(iou_types), 'scores')]
+    boxes = tuple(t for t in iou_types if t == 'bbox')
+    masks = tuple(t for t in iou_types if t != 'bbox')
+    return [(types, key) for types, key in ((boxes, 'scores'), (masks, 'mask_scores')) if types]
 
 
-def _table(iou_type: str, protocol: str, values: dict[str, float]) -> str:
-    cells = '  '.join(f'{name} {100 * value:5.2f}' for name, value in values.items())
-    return f'{iou_type} AP_{protocol} (%): {cells}'
+def _xywh(boxes_xyxy: np.ndarray) -> np.ndarray:
+    """Corners to corner and size, float64, as the result files hold them."""
+    boxes = boxes_xyxy.astype(np.float64)
+    boxes[:, 2:] -= boxes[:, :2]
+    return boxes
+
+
+def _entries(result: dict, iou_type: str, category_ids: np.ndarray) -> list[dict]:
+    """Return the detections of one image as entries of a result file."""
+    key = 'mask_scores' if iou_type == 'segm' and 'mask_scores' in result else 'scores'
+    boxes = _xywh(result['bboxes']).tolist()
+    entries = []
+    for i, (score, label) in enumerate(zip(result[key], result['labels'], strict=True)):
+        entry = dict(
+            image_id=int(result['img_id']),
+            category_id=int(category_ids[label]),
+            score=float(score),
+        )
+        # A box beside a mask would make lvis-api measure the size of the box.
+        if iou_type == 'bbox':
+            entry['bbox'] = boxes[i]
+        else:
+            code = result['masks'][i]
+            counts = code['counts']
+            text = counts.decode() if isinstance(counts, bytes) else counts
+            entry['segmentation'] = dict(size=[int(n) for n in code['size']], counts=text)
+        entries.append(entry)
+    return entries
+
+
+def _flatten(iou_type: str, protocols: dict[str, dict]) -> dict[str, float]:
+    return {
+        f'{iou_type}_{name.partition("@")[0]}_{protocol}': value
+        for protocol, values in protocols.items()
+        if protocol != 'per_category'
+        for name, value in values.items()
+    }
+
+
+def _log(iou_type: str, protocols: dict[str, dict], logger: MMLogger) -> None:
+    for protocol, values in protocols.items():
+        if protocol == 'per_category':
+            continue
+        cells = '  '.join(
+            f'{name} {100 * value:5.2f}' for name, value in values.items() if name[:2] == 'AP'
+        )
+        logger.info(f'{iou_type} AP_{protocol} (%): {cells}')
+    for category in protocols.get('per_category', {}).values():
+        lists = {k: v['AP'] for k, v in category.items() if isinstance(v, dict)}
+        for protocol, value in lists.items():
+            text = f'{100 * value:.2f}' if value >= 0 else 'no ground truth'
+            logger.info(f'{iou_type} AP_{protocol} (%) of {category["name"]}: {text}')

@@ -23,7 +23,8 @@ def _golden(shared, case):
 
 def _samples(metric, detections):
     """What the test loop hands over: one sample per image, boxes as corners, labels from zero."""
-    label_of = {cat_id: label for label, cat_id in enumerate(metric.cat_ids)}
+    ids = sorted(category['id'] for category in metric.annotations['categories'])
+    label_of = {cat_id: label for label, cat_id in enumerate(ids)}
     of_image = defaultdict(list)
     for detection in detections:
         of_image[detection['image_id']].append(detection)
@@ -68,6 +69,22 @@ def test_box_ap_equals_the_golden_numbers(shared):
     for name in NAMES:
         # Corners and back lose the last bits of width and height.
         assert found[f'lvis/bbox_{name}_old@300'] == pytest.approx(golden[name], abs=1e-9)
+
+
+def test_fixed_pool_and_boundary_equal_the_golden_numbers(shared):
+    ann_file, detections, expected = _golden(shared, 'basic')
+    metric = LVISProtocolMetric(
+        ann_file, metric=['segm', 'boundary'], dets_per_class=10_000, pool=True
+    )
+    found = _evaluate(metric, _samples(metric, detections))
+    golden = expected['segm/drop_bbox']
+    for group in ('AP', 'APr', 'APc', 'APf'):
+        for key, value in (
+            (f'lvis/segm_{group}_fixed@10000', golden['fixed@10000'][group]),
+            (f'lvis/boundary_{group}_old@300', golden['boundary@300'][group]),
+        ):
+            assert found[key] == pytest.approx(value, abs=1e-12), key
+    assert found['lvis/segm_AP_pool@10000'] > 0
 
 
 @pytest.fixture
@@ -183,7 +200,7 @@ def test_size_of_a_mask_is_its_pixels_not_its_box(one_image):
 
 
 def test_wrong_settings_name_their_key(one_image):
-    with pytest.raises(UserError, match=r"evaluator\.metric must be 'bbox' or 'segm', not 'mask'"):
+    with pytest.raises(UserError, match=r"evaluator\.metric must be of 'bbox', .*, not 'mask'"):
         LVISProtocolMetric(str(one_image), metric=['mask'])
     with pytest.raises(UserError, match='outfile_prefix'):
         LVISProtocolMetric(str(one_image), format_only=True)

@@ -15,6 +15,11 @@ TOOLS = (
     'data/coco_to_lvis.py',
     'data/check.py',
     'data/stats.py',
+    'evaluate.py',
+    'analysis/report.py',
+    'analysis/calibrate.py',
+    'analysis/sweep.py',
+    'analysis/federated_simulation.py',
 )
 
 

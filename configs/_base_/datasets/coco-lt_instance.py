@@ -26,8 +26,13 @@ test_dataloader = val_dataloader
 
 val_evaluator = dict(
     _delete_=True,
-    type='CocoMetric',
+    type='LVISProtocolMetric',
     ann_file=data_root + 'annotations/instances_val2017.json',
     metric=['bbox', 'segm'],
+    rules='coco',
+    max_dets=100,  # per image and category
+    bins='coco-lt',
+    counts=data_root + 'annotations/coco-lt_train.json',
+    prefix='coco',
 )
 test_evaluator = val_evaluator

@@ -1,0 +1,1 @@
+"""Tools that look at results: reports, calibration, sweeps of the protocols, simulations."""
