@@ -40,7 +40,7 @@ class Experiment:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=400,
+            timeout=1500,
         )
         assert done.returncode == status, done.stdout[-6000:]
         return done.stdout

@@ -83,7 +83,7 @@ def test_resume_after_interrupt_continues_at_the_next_iteration(experiment):
         if 'Epoch(train) [2][2/' in line.replace('  ', ' '):
             break
     os.killpg(process.pid, signal.SIGINT)
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
     assert process.returncode != 0, ''.join(seen)[-3000:]
     resumed = experiment.run('dist_train.sh', *arguments, '--resume')
     steps = int(re.search(r'resumed epoch: 1, iter: (\d+)', resumed)[1])
