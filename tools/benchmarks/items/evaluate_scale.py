@@ -23,14 +23,9 @@ def read_into_memory() -> tuple:
 
     grow(SIZES['val'])()
     files = files_of(SIZES['val'])
-    # Before its modules, which would otherwise leave an empty package in its place.
-    import_light('evaluation.engine')
-    truth = import_light('evaluation.engine.ground_truth_file').read_ground_truth(
-        files.ground_truth
-    )
-    results = import_light('evaluation.engine.results_file').read_results(
-        files.results, truth, iou_type='segm'
-    )
+    engine = import_light('evaluation.engine')
+    truth = engine.read_ground_truth(files.ground_truth)
+    results = engine.read_results(files.results, truth, iou_type='segm')
     return truth, dataclasses.replace(results, rle=np.array(results.rle))
 
 
