@@ -6,15 +6,14 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-import pycocotools.mask as mask_util
 from mmengine.evaluator import BaseMetric
 from mmengine.fileio import get_local_path
 from mmengine.logging import MMLogger
-from torch import Tensor
 
 from mmdet.registry import METRICS
 from plugins.annotations import read_annotations
 from plugins.errors import UserError
+from plugins.evaluation.detections import compact, result_entries, score_columns, to_xywh
 from plugins.evaluation.engine import (
     COCO,
     LVIS,
@@ -105,7 +104,7 @@ class LVISProtocolMetric(BaseMetric):
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Keep the detections of a batch as numbers and run-length codes."""
         for sample in data_samples:
-            self.results.append(_detections(sample['img_id'], sample['pred_instances']))
+            self.results.append(compact(sample['img_id'], sample['pred_instances']))
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Evaluate the detections of all ranks.
@@ -124,7 +123,7 @@ class LVISProtocolMetric(BaseMetric):
         if self.format_only:
             return {}
         metrics = {}
-        for iou_types, scores in _score_columns(self.iou_types, results):
+        for iou_types, scores in score_columns(self.iou_types, results):
             found = self._gather(results, scores, ground_truth, needs_masks)
             request = dataclasses.replace(self.request, iou_types=iou_types)
             for iou_type, protocols in evaluate(ground_truth, found, request).items():
@@ -156,7 +155,7 @@ class LVISProtocolMetric(BaseMetric):
             index,
             [result['labels'] for result in results],
             [result[scores] for result in results],
-            boxes=[_xywh(result['bboxes']) for result in results],
+            boxes=[to_xywh(result['bboxes']) for result in results],
             masks=[result['masks'] for result in results] if masks else None,
             source='the detections of this run',
         )
@@ -171,7 +170,7 @@ class LVISProtocolMetric(BaseMetric):
         separator, total = b'[', 0
         with open(partial, 'wb') as file:
             for result in results:
-                entries = _entries(result, iou_type, ground_truth.category_ids)
+                entries = result_entries(result, iou_type, ground_truth.category_ids)
                 total += len(entries)
                 for entry in entries:
                     file.write(separator + msgspec.json.encode(entry))
@@ -212,69 +211,6 @@ def _only_categories(data: dict, classes: Sequence[str]) -> dict:
         annotations=[a for a in data['annotations'] if a['category_id'] in kept],
         categories=categories,
     )
-
-
-def _detections(img_id: int, instances: dict) -> dict:
-    """Return one image's detections without tensors and full-size masks."""
-    result = dict(
-        img_id=img_id,
-        bboxes=instances['bboxes'].cpu().numpy(),
-        scores=instances['scores'].cpu().numpy(),
-        labels=instances['labels'].cpu().numpy(),
-        masks=_encode(instances['masks']) if 'masks' in instances else None,
-    )
-    if 'mask_scores' in instances:
-        result['mask_scores'] = instances['mask_scores'].cpu().numpy()
-    return result
-
-
-def _encode(masks: Tensor | list[dict]) -> list[dict]:
-    """Run-length code boolean masks (N, H, W); codes are passed through."""
-    if not isinstance(masks, Tensor):
-        return masks
-    pixels = masks.detach().cpu().numpy().astype(np.uint8)
-    return [mask_util.encode(np.asfortranarray(mask)) for mask in pixels]
-
-
-def _score_columns(
-    iou_types: Sequence[str], results: list[dict]
-) -> list[tuple[tuple[str, ...], str]]:
-    """Say which IoU types are ranked by which score; mask scoring gives masks one of their own."""
-    if not any('mask_scores' in result for result in results):
-        return [(tuple(iou_types), 'scores')]
-    boxes = tuple(t for t in iou_types if t == 'bbox')
-    masks = tuple(t for t in iou_types if t != 'bbox')
-    return [(types, key) for types, key in ((boxes, 'scores'), (masks, 'mask_scores')) if types]
-
-
-def _xywh(boxes_xyxy: np.ndarray) -> np.ndarray:
-    """Corners to corner and size, float64, as the result files hold them."""
-    boxes = boxes_xyxy.astype(np.float64)
-    boxes[:, 2:] -= boxes[:, :2]
-    return boxes
-
-
-def _entries(result: dict, iou_type: str, category_ids: np.ndarray) -> list[dict]:
-    """Return the detections of one image as entries of a result file."""
-    key = 'mask_scores' if iou_type == 'segm' and 'mask_scores' in result else 'scores'
-    boxes = _xywh(result['bboxes']).tolist()
-    entries = []
-    for i, (score, label) in enumerate(zip(result[key], result['labels'], strict=True)):
-        entry = dict(
-            image_id=int(result['img_id']),
-            category_id=int(category_ids[label]),
-            score=float(score),
-        )
-        # A box beside a mask would make lvis-api measure the size of the box.
-        if iou_type == 'bbox':
-            entry['bbox'] = boxes[i]
-        else:
-            code = result['masks'][i]
-            counts = code['counts']
-            text = counts.decode() if isinstance(counts, bytes) else counts
-            entry['segmentation'] = dict(size=[int(n) for n in code['size']], counts=text)
-        entries.append(entry)
-    return entries
 
 
 def _flatten(iou_type: str, protocols: dict[str, dict]) -> dict[str, float]:
