@@ -16,7 +16,10 @@ def build_detector(model: dict) -> nn.Module:
     model = ConfigDict(model)
     model.backbone.init_cfg = None
     model.init_cfg = None
-    return MODELS.build(model)
+    detector = MODELS.build(model)
+    # Some parameters (level embeddings of DETR heads) are uninitialised memory until then.
+    detector.init_weights()
+    return detector
 
 
 def take_fewer_samples(model: dict, count: int = 16) -> None:
