@@ -137,9 +137,9 @@ def _check(args: argparse.Namespace) -> None:
 
 def _evaluate(engine, args: argparse.Namespace) -> dict:
     types = tuple(dict.fromkeys(args.iou))
-    ground_truth, category_map = _read_ground_truth(args, types)
+    ground_truth, category_map = _read_ground_truth(engine, args, types)
     with _progress('reading results', 'block') as progress:
-        results = import_light('evaluation.engine.results_file').read_results(
+        results = engine.read_results(
             args.results,
             ground_truth,
             iou_type=types,
@@ -158,10 +158,9 @@ def _evaluate(engine, args: argparse.Namespace) -> dict:
     return report
 
 
-def _read_ground_truth(args: argparse.Namespace, types: Sequence[str]) -> tuple:
+def _read_ground_truth(engine, args: argparse.Namespace, types: Sequence[str]) -> tuple:
     """The annotations and, for results of COCO, where their categories are."""
-    reader = import_light('evaluation.engine.ground_truth_file')
-    ground_truth = reader.read_ground_truth(
+    ground_truth = engine.read_ground_truth(
         args.gt,
         masks=types != ('bbox',),
         counts=args.counts,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+from mmengine.dist import is_main_process
 from mmengine.evaluator import BaseMetric
 from mmengine.fileio import get_local_path
 from mmengine.logging import MMLogger
@@ -97,9 +98,12 @@ class LVISProtocolMetric(BaseMetric):
         self.counts = counts
         self.format_only = format_only
         self.outfile_prefix = outfile_prefix
-        with get_local_path(ann_file, backend_args=backend_args) as path:
-            self.annotations = read_annotations(path)
         self.ann_file = ann_file
+        self.backend_args = backend_args
+        self.ground_truth: GroundTruth | None = None
+        self.evaluated_classes: tuple[str, ...] | None = None
+        # Read now, so that a wrong file stops the run before it starts; only this process scores.
+        self.annotations = self._read() if is_main_process() else None
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Keep the detections of a batch as numbers and run-length codes."""
@@ -116,7 +120,7 @@ class LVISProtocolMetric(BaseMetric):
         needs_masks = set(self.iou_types) != {'bbox'}
         if needs_masks and any(result['masks'] is None for result in results):
             raise UserError("evaluator.metric asks for 'segm', but the model predicts no masks")
-        ground_truth = self._ground_truth(masks=needs_masks and not self.format_only)
+        ground_truth = self._prepare(masks=needs_masks and not self.format_only)
         if self.outfile_prefix is not None:
             for iou_type in ('bbox', 'segm') if needs_masks else ('bbox',):
                 self._write(results, iou_type, ground_truth, logger)
@@ -131,14 +135,25 @@ class LVISProtocolMetric(BaseMetric):
                 _log(iou_type, protocols, logger)
         return metrics
 
-    def _ground_truth(self, *, masks: bool) -> GroundTruth:
-        """Read the annotations of the categories that the data set uses, which may be a part."""
-        data = self.annotations
+    def _prepare(self, *, masks: bool) -> GroundTruth:
+        """Return the annotations of the data set's categories, prepared once for all epochs."""
         classes = (self.dataset_meta or {}).get('classes')
+        if self.ground_truth is not None and classes == self.evaluated_classes:
+            return self.ground_truth
+        data = self._read() if self.annotations is None else self.annotations
         if classes is not None and len(classes) != len(data['categories']):
             data = _only_categories(data, classes)
         federated = self.request.rules.federated
-        return read_ground_truth(data, masks=masks, counts=self.counts, federated=federated)
+        self.ground_truth = read_ground_truth(
+            data, masks=masks, counts=self.counts, federated=federated
+        )
+        self.evaluated_classes = classes
+        self.annotations = None  # a gigabyte of objects for LVIS val
+        return self.ground_truth
+
+    def _read(self) -> dict:
+        with get_local_path(self.ann_file, backend_args=self.backend_args) as path:
+            return read_annotations(path)
 
     def _gather(
         self, results: list[dict], scores: str, ground_truth: GroundTruth, masks: bool

@@ -120,8 +120,6 @@ def _page(args: argparse.Namespace, named: dict[str, Path]) -> str:
 
     engine = import_light('evaluation.engine')
     report = import_light('evaluation.report')
-    read_ground_truth = import_light('evaluation.engine.ground_truth_file').read_ground_truth
-    read_results = import_light('evaluation.engine.results_file').read_results
     rules = {'lvis': engine.LVIS, 'coco': engine.COCO}[args.rules]
     settings = report.Settings(
         title=args.title or ' and '.join(named),
@@ -142,7 +140,7 @@ def _page(args: argparse.Namespace, named: dict[str, Path]) -> str:
             bar.update()
 
         step('reading annotations')
-        truth = read_ground_truth(
+        truth = engine.read_ground_truth(
             args.gt,
             masks=args.iou == 'segm',
             counts=args.counts,
@@ -152,7 +150,7 @@ def _page(args: argparse.Namespace, named: dict[str, Path]) -> str:
         runs = []
         for name, path in named.items():
             step(f'reading {name}')
-            runs.append(report.Run(name, read_results(path, truth, iou_type=args.iou)))
+            runs.append(report.Run(name, engine.read_results(path, truth, iou_type=args.iou)))
         read = pictures.read if pictures else None
         data = report.gather(truth, runs, settings, read_picture=read, progress=step)
         step('writing the page')

@@ -20,7 +20,6 @@ from plugins.evaluation.engine.summary import (
 
 BIN_LIMITS = {'lvis': LVIS_BIN_LIMITS, 'coco-lt': COCO_LT_BIN_LIMITS}
 SUBSETS = ('r', 'c', 'f', 'rc', 'cf', 'rf')
-_SUBSET = 'subset-'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,11 +130,10 @@ def _limit(cap: int) -> int:
 def _report(matches: Matches, ground_truth: GroundTruth, request: Request) -> dict[str, dict]:
     report: dict[str, dict] = {}
     tables: dict[str, tuple[Curves, np.ndarray]] = {}
-    for name, cap, keep in _admitted(matches, ground_truth, request):
+    for name, cap, keep, categories in _admitted(matches, ground_truth, request):
         curves = accumulate(matches, keep)
-        if name.startswith(_SUBSET):
-            letters = name.removeprefix(_SUBSET).partition('@')[0]
-            curves = _of_categories(curves, in_groups(ground_truth.frequency, letters))
+        if categories is not None:
+            curves = _of_categories(curves, categories)
         report[name] = summarise(curves, ground_truth, str(cap))
         kind = name.partition('@')[0]
         if kind == 'coco':
@@ -155,19 +153,20 @@ def _report(matches: Matches, ground_truth: GroundTruth, request: Request) -> di
 
 def _admitted(
     matches: Matches, ground_truth: GroundTruth, request: Request
-) -> Iterator[tuple[str, int, np.ndarray]]:
-    """Name, cap and admitted results of every protocol."""
+) -> Iterator[tuple[str, int, np.ndarray, np.ndarray | None]]:
+    """Name, cap, admitted results and, unless it is all, categories of every protocol."""
     plain = 'coco' if matches.rules.cap_per_category else 'old'
     for cap in request.max_dets:
-        yield f'{plain}@{cap}', cap, keep_per_image(matches, cap)
+        yield f'{plain}@{cap}', cap, keep_per_image(matches, cap), None
     for cap in request.dets_per_class:
-        yield f'fixed@{cap}', cap, keep_per_category(matches, cap)
+        yield f'fixed@{cap}', cap, keep_per_category(matches, cap), None
     for cap in request.max_dets:
         for per_category in request.rerank:
-            yield f'rerank{per_category}@{cap}', cap, keep_reranked(matches, per_category, cap)
+            keep = keep_reranked(matches, per_category, cap)
+            yield f'rerank{per_category}@{cap}', cap, keep, None
         for letters in request.subsets:
             chosen = in_groups(ground_truth.frequency, letters)
-            yield f'{_SUBSET}{letters}@{cap}', cap, keep_subset(matches, chosen, cap)
+            yield f'subset-{letters}@{cap}', cap, keep_subset(matches, chosen, cap), chosen
 
 
 def _of_categories(curves: Curves, chosen: np.ndarray) -> Curves:
