@@ -3,5 +3,12 @@
 from plugins.hooks.atomic_checkpoint_hook import AtomicCheckpointHook
 from plugins.hooks.checkpoint_fit_hook import CheckpointFitHook
 from plugins.hooks.class_count_hook import ClassCountHook
+from plugins.hooks.training_counts_hook import TrainingCountsHook, set_category_counts
 
-__all__ = ['AtomicCheckpointHook', 'CheckpointFitHook', 'ClassCountHook']
+__all__ = [
+    'AtomicCheckpointHook',
+    'CheckpointFitHook',
+    'ClassCountHook',
+    'TrainingCountsHook',
+    'set_category_counts',
+]
