@@ -4,6 +4,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Sequence
 
+import numpy as np
 from mmengine.dist import is_main_process
 from mmengine.fileio import get_local_path
 from mmengine.logging import print_log
@@ -17,6 +18,9 @@ from plugins.annotations import (
     read_annotations,
     verify_annotations,
 )
+from plugins.datasets.class_draw import ClassDraw, images_of_labels
+from plugins.datasets.random_subset import random_subset
+from plugins.errors import UserError
 
 
 @DATASETS.register_module()
@@ -36,6 +40,10 @@ class LVISFormatDataset(BaseDetDataset):
             it costs one small read per image, on the main process only.
         keep_other_categories: With ``metainfo=dict(classes=...)`` naming a part of the file's
             categories: True leaves the others out, False makes their annotations an error.
+        random_subset: Train on so many images, chosen at random after filtering (the low-shot
+            experiment of Gupta et al. 2019); None takes all. The categories stay those of the file.
+        subset_seed: Which images ``random_subset`` chooses; a smaller subset of the same seed is
+            contained in a larger one.
         tolerated_problems: Codes of ``tools/data/check.py`` that are warnings here, for published
             files that nobody can mend.
         **kwargs: As in mmdet's ``BaseDetDataset``; ``filter_cfg`` takes ``filter_empty_gt`` and
@@ -47,12 +55,17 @@ class LVISFormatDataset(BaseDetDataset):
         *args,
         verify_images: bool = True,
         keep_other_categories: bool = False,
+        random_subset: int | None = None,
+        subset_seed: int = 0,
         tolerated_problems: Sequence[str] = (),
         **kwargs,
     ) -> None:
         self.verify_images = verify_images
         self.keep_other_categories = keep_other_categories
+        self.random_subset = random_subset
+        self.subset_seed = subset_seed
         self.tolerated_problems = tuple(tolerated_problems)
+        self._images_of_labels: list[np.ndarray] | None = None
         super().__init__(*args, **kwargs)
 
     def load_data_list(self) -> list[dict]:
@@ -76,28 +89,83 @@ class LVISFormatDataset(BaseDetDataset):
         return records
 
     def filter_data(self) -> list[dict]:
-        """Drop images without instances or below ``min_size``, as ``filter_cfg`` says.
+        """Drop images without instances or below ``min_size``, then choose the random subset.
 
         Raises:
             AnnotationError: No image is left.
+            UserError: ``random_subset`` is out of range or given in testing.
         """
-        if self.test_mode or self.filter_cfg is None:
-            return self.data_list
-        skip_empty = self.filter_cfg.get('filter_empty_gt', False)
-        min_size = self.filter_cfg.get('min_size', 0)
+        kept = self.data_list
+        if not self.test_mode and self.filter_cfg is not None:
+            kept = self._usable_for_training(**self.filter_cfg)
+        return kept if self.random_subset is None else self._choose_subset(kept)
+
+    def _usable_for_training(
+        self, filter_empty_gt: bool = False, min_size: int = 0, **_: object
+    ) -> list[dict]:
         kept = [
             record
             for record in self.data_list
             if min(record['width'], record['height']) >= min_size
-            and (record['instances'] or not skip_empty)
+            and (record['instances'] or not filter_empty_gt)
         ]
         if not kept:
             raise AnnotationError(
                 f'{self.ann_file}: none of the {len(self.data_list)} images is left after '
-                f'filtering (filter_empty_gt={skip_empty}, min_size={min_size}); check it with '
-                'tools/data/check.py or relax filter_cfg'
+                f'filtering (filter_empty_gt={filter_empty_gt}, min_size={min_size}); check it '
+                'with tools/data/check.py or relax filter_cfg'
             )
         return kept
+
+    def _choose_subset(self, records: list[dict]) -> list[dict]:
+        if self.test_mode:
+            raise UserError(
+                'random_subset is for train_dataloader.dataset; a part of a test set cannot be '
+                'scored against the annotations of all of it'
+            )
+        if not 1 <= self.random_subset <= len(records):
+            raise UserError(
+                f'train_dataloader.dataset.random_subset={self.random_subset} must be from 1 to '
+                f'{len(records)}, the training images of {self.ann_file} after filtering'
+            )
+        chosen = random_subset(len(records), self.random_subset, self.subset_seed)
+        subset = [records[i] for i in chosen]
+        self._count_images_of_category(subset)
+        return subset
+
+    def get_data_info(self, idx: int | ClassDraw) -> dict:
+        """Return the record of image ``idx``; of a ``ClassDraw`` the label does not matter."""
+        return super().get_data_info(idx.index if isinstance(idx, ClassDraw) else idx)
+
+    def prepare_data(self, idx: int | ClassDraw) -> dict | None:
+        """Load one sample; one that was drawn for a label says so.
+
+        Returns:
+            As in mmengine, for an index. For a ``ClassDraw``, ``data_samples`` has the label in its
+            metainfo as ``sampled_label``, and an image that the pipeline rejects is replaced by
+            another of the same label, where mmengine would take any image.
+
+        Raises:
+            UserError: The pipeline rejected ``max_refetch`` + 1 images of the label.
+        """
+        if not isinstance(idx, ClassDraw):
+            return super().prepare_data(idx)
+        for _ in range(self.max_refetch + 1):
+            data = super().prepare_data(idx)
+            if data is not None:
+                data['data_samples'].set_metainfo(dict(sampled_label=idx.label))
+                return data
+            idx = idx._replace(index=int(np.random.choice(self.images_of_labels()[idx.label])))
+        raise UserError(
+            f'train_pipeline rejected {self.max_refetch + 1} images drawn for category '
+            f'{self._metainfo["classes"][idx.label]!r} of {self.ann_file}; check its filters'
+        )
+
+    def images_of_labels(self) -> list[np.ndarray]:
+        """List the images of every label, computed once: int64 positions, ascending, per label."""
+        if self._images_of_labels is None:
+            self._images_of_labels = images_of_labels(self, len(self._metainfo['classes']))
+        return self._images_of_labels
 
     def get_cat_ids(self, idx: int) -> list[int]:
         """Return the labels of the instances of image ``idx``; crowd regions are not instances."""

@@ -64,4 +64,6 @@ def build_runner(cfg: Config, *, whole_checkpoint: bool) -> Runner:
     # With the scope in the name, a config without `default_scope` works as well.
     runner.register_hook(dict(type='mmdet.ClassCountHook'))
     runner.register_hook(dict(type='mmdet.CheckpointFitHook', whole=whole_checkpoint))
+    runner.register_hook(dict(type='mmdet.TrainingCountsHook'))
+    runner.register_hook(dict(type='mmdet.ResumeDataHook'))
     return runner

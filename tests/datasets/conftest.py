@@ -3,8 +3,12 @@
 import json
 
 import cv2
+import mmengine.dist.utils
 import numpy as np
 import pytest
+
+from plugins.datasets import ClassDraw
+from plugins.datasets.class_draw import images_of_labels
 
 
 def square(annotation_id, image_id, category_id, x=4, y=4, side=20):
@@ -66,6 +70,68 @@ class TinyDataset:
     def image(self, image_id):
         record = next(r for r in self.data['images'] if r['id'] == image_id)
         return self.root.joinpath(*record['coco_url'].split('/')[-2:])
+
+
+class Labels:
+    """A data set that knows only which labels each image has; every third image is portrait."""
+
+    def __init__(self, labels, num_labels=None):
+        self.labels = labels
+        num_labels = num_labels or 1 + max((max(image, default=-1) for image in labels), default=-1)
+        self.metainfo = dict(classes=tuple(f'category {i}' for i in range(num_labels)))
+
+    def __len__(self):
+        return len(self.labels)
+
+    def get_cat_ids(self, i):
+        return self.labels[i]
+
+    def get_data_info(self, i):
+        i = i.index if isinstance(i, ClassDraw) else i
+        return dict(width=2 if i % 3 == 0 else 4, height=3)
+
+    def images_of_labels(self):
+        return images_of_labels(self, len(self.metainfo['classes']))
+
+
+@pytest.fixture(scope='session')
+def make_labels():
+    """Make a data set of lists of labels, one per image."""
+    return Labels
+
+
+@pytest.fixture
+def labels():
+    """200 images: label 0 everywhere, label 1 in 20 of them, label 2 in two, one image empty."""
+    images = [[0, 0] for _ in range(200)]
+    for i in range(20):
+        images[i] = [0, 1]
+    images[3], images[150], images[199] = [2, 0], [0, 2, 2], []
+    return Labels(images)
+
+
+@pytest.fixture(scope='session')
+def lvis_v05(shared):
+    """The 56740 training images of LVIS v0.5, and the frequency group of each of its labels."""
+    stored = np.load(shared / 'lvis/lvis_v0_5_train_image_categories.npz')
+    counts = json.loads((shared / 'lvis/lvis_v0_5_category_counts.json').read_text())
+    group = {category['id']: category['frequency'] for category in counts['categories']}
+    ids, labels = np.unique(stored['category_id'], return_inverse=True)
+    images = np.split(labels, stored['ptr'][1:-1])
+    return Labels([image.tolist() for image in images]), np.array([group[i] for i in ids.tolist()])
+
+
+@pytest.fixture
+def as_rank(monkeypatch):
+    """Build samplers as rank ``rank`` of ``world_size`` processes would."""
+
+    def build(sampler, dataset, rank=0, world_size=1, **settings):
+        with monkeypatch.context() as patch:
+            patch.setattr(mmengine.dist.utils, 'get_rank', lambda group=None: rank)
+            patch.setattr(mmengine.dist.utils, 'get_world_size', lambda group=None: world_size)
+            return sampler(dataset, **settings)
+
+    return build
 
 
 @pytest.fixture

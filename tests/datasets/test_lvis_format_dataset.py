@@ -6,8 +6,14 @@ import pytest
 from mmdet.datasets import LVISV1Dataset
 from mmdet.registry import DATASETS
 from plugins.annotations import AnnotationError
-from plugins.datasets import LVISFormatDataset
+from plugins.datasets import ClassDraw, LVISFormatDataset
+from plugins.errors import UserError
 
+PIPELINE = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
+    dict(type='PackDetInputs'),
+]
 FILTER = dict(filter_empty_gt=True, min_size=32)
 
 
@@ -64,6 +70,91 @@ def test_filter_drops_images_without_instances_in_training_only(tiny):
 def test_images_of_a_category_are_listed(tiny):
     dataset = LVISFormatDataset(**tiny.write())
     assert dict(dataset.cat_img_map) == {3: [7, 2, 5], 5: [7], 9: [5]}
+
+
+def test_random_subset_keeps_all_categories_and_lists_its_own_images_only(tiny):
+    settings = dict(filter_cfg=FILTER, **tiny.write())
+    sizes = [LVISFormatDataset(random_subset=size, **settings) for size in (1, 2, 3)]
+    ids = [{info['img_id'] for info in dataset} for dataset in sizes]
+    # Image 11 has no instances and is filtered before the choice.
+    assert ids[0] < ids[1] < ids[2] == {7, 2, 5}
+    for dataset, chosen in zip(sizes, ids, strict=True):
+        assert dataset.metainfo['classes'] == ('ant', 'cat', 'zebra')
+        whole = {3: {7, 2, 5}, 5: {7}, 9: {5}}
+        expected = {category: images & chosen for category, images in whole.items()}
+        found = {category: set(images) for category, images in dataset.cat_img_map.items()}
+        assert found == {category: images for category, images in expected.items() if images}
+
+
+def test_random_subset_depends_on_its_seed(tiny):
+    settings = dict(random_subset=2, **tiny.write())
+    chosen = [
+        tuple(info['img_id'] for info in LVISFormatDataset(subset_seed=seed, **settings))
+        for seed in (0, 0, 1, 2, 3)
+    ]
+    assert chosen[0] == chosen[1] and len(set(chosen)) > 1
+
+
+@pytest.mark.parametrize('size', [0, 4])
+def test_random_subset_of_impossible_size_names_its_key(tiny, size):
+    message = rf'train_dataloader.dataset.random_subset={size} must be from 1 to 3, .*train\.json'
+    with pytest.raises(UserError, match=message):
+        LVISFormatDataset(random_subset=size, filter_cfg=FILTER, **tiny.write())
+
+
+def test_random_subset_of_a_test_set_is_an_error(tiny):
+    with pytest.raises(UserError, match='random_subset is for train_dataloader'):
+        LVISFormatDataset(random_subset=2, test_mode=True, **tiny.write())
+
+
+def test_image_drawn_for_a_label_says_so(tiny):
+    dataset = LVISFormatDataset(pipeline=PIPELINE, **tiny.write())
+    sample = dataset[ClassDraw(index=2, label=2)]['data_samples']
+    assert (sample.img_id, sample.sampled_label) == (5, 2)
+    assert 'sampled_label' not in dataset[2]['data_samples']
+    assert dataset.get_data_info(ClassDraw(2, 2)) == dataset.get_data_info(2)
+
+
+class _Rejecting:
+    """The pipeline, for which some images are never good enough."""
+
+    def __init__(self, pipeline, rejected):
+        self.pipeline, self.rejected = pipeline, rejected
+        self.asked = []
+
+    def __call__(self, info):
+        self.asked.append(info['img_id'])
+        return None if info['img_id'] in self.rejected else self.pipeline(info)
+
+
+def test_rejected_image_is_replaced_by_one_of_the_same_label(tiny):
+    dataset = LVISFormatDataset(pipeline=PIPELINE, **tiny.write())
+    dataset.pipeline = _Rejecting(dataset.pipeline, {7})
+    drawn = [dataset[ClassDraw(0, 0)]['data_samples'] for _ in range(40)]
+    assert {sample.img_id for sample in drawn} == {2, 5}
+    assert {sample.sampled_label for sample in drawn} == {0}
+
+
+def test_label_whose_images_are_all_rejected_is_named(tiny):
+    dataset = LVISFormatDataset(pipeline=PIPELINE, max_refetch=6, **tiny.write())
+    dataset.pipeline = _Rejecting(dataset.pipeline, {5})
+    with pytest.raises(
+        UserError, match=r"rejected 7 images drawn for category 'zebra'.*train\.json"
+    ):
+        dataset[ClassDraw(2, 2)]
+    assert dataset.pipeline.asked == [5] * 7
+
+
+def test_images_of_labels_leave_crowds_and_filtered_images_out(tiny):
+    tiny.data['annotations'][5]['iscrowd'] = 1
+    tiny.data['annotations'][5]['segmentation'] = dict(size=[48, 64], counts=[0, 5, 48 * 64 - 5])
+    tiny.data['images'].insert(0, tiny.data['images'].pop())
+    dataset = LVISFormatDataset(filter_cfg=FILTER, **tiny.write())
+    ids = [
+        [dataset.get_data_info(i)['img_id'] for i in images]
+        for images in dataset.images_of_labels()
+    ]
+    assert ids == [[7, 2], [7], [5]]
 
 
 def test_masks_reach_the_pipeline_as_polygons(tiny):

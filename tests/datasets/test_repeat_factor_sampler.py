@@ -9,35 +9,8 @@ from plugins.datasets.samplers.repeat_factor_sampler import dataset_repeat_facto
 from plugins.errors import UserError
 
 
-class _Labels:
-    """A data set that knows only which labels each image has."""
-
-    def __init__(self, labels):
-        self.labels = labels
-
-    def __len__(self):
-        return len(self.labels)
-
-    def get_cat_ids(self, i):
-        return self.labels[i]
-
-
-@pytest.fixture
-def labels():
-    """200 images: label 0 everywhere, label 1 in 20 of them, label 2 in two, one image empty."""
-    images = [[0, 0] for _ in range(200)]
-    for i in range(20):
-        images[i] = [0, 1]
-    images[3], images[150], images[199] = [2, 0], [0, 2, 2], []
-    return _Labels(images)
-
-
-def _sampler(dataset, rank=0, world_size=1, **kwargs):
-    sampler = RepeatFactorSampler(dataset, seed=kwargs.pop('seed', 0), **kwargs)
-    if world_size > 1:
-        sampler.rank, sampler.world_size = rank, world_size
-        sampler.num_samples = -(-round(sampler.repeat_factors.sum()) // world_size)
-    return sampler
+def _sampler(dataset, seed=0, **kwargs):
+    return RepeatFactorSampler(dataset, seed=seed, **kwargs)
 
 
 def test_factor_of_an_image_is_that_of_its_rarest_label(labels):
@@ -73,15 +46,6 @@ def test_ceil_rounds_every_factor_up(labels):
     assert (np.bincount(list(sampler), minlength=200) == expected).all()
 
 
-@pytest.mark.parametrize('world_size', [2, 3, 8])
-def test_ranks_share_the_epoch_equally_and_without_overlap(labels, world_size):
-    ranks = [_sampler(labels, r, world_size, repeat_threshold=0.4) for r in range(world_size)]
-    parts = [list(rank) for rank in ranks]
-    assert len({len(part) for part in parts}) == 1 == len({len(rank) for rank in ranks})
-    together = [index for step in zip(*parts, strict=True) for index in step]
-    assert together == ranks[0].draw_epoch(0).tolist()
-
-
 def test_epoch_depends_on_seed_and_epoch_only(labels):
     first, second = _sampler(labels, repeat_threshold=0.4), _sampler(labels, repeat_threshold=0.4)
     second.set_epoch(3)
@@ -106,20 +70,41 @@ def test_draws_equal_detectron2s_from_the_same_generator(shared, case):
 
 
 @pytest.mark.parametrize('case', ['00', '02', '04'])
-def test_factors_and_ceil_equal_the_golden_ones(shared, case):
+def test_factors_and_ceil_equal_the_golden_ones(shared, make_labels, case):
     golden = np.load(shared / f'golden/longtail/rfs_lvis_val100_{case}.npz')
     offsets = golden['ann_ptr']
     images = [golden['ann_category_id'][a:b].tolist() for a, b in pairwise(offsets)]
-    sampler = _sampler(_Labels(images), repeat_threshold=float(golden['t']), rounding='ceil')
-    factors = dataset_repeat_factors(_Labels(images), float(golden['t']))
+    dataset = make_labels(images)
+    sampler = _sampler(dataset, repeat_threshold=float(golden['t']), rounding='ceil')
+    factors = dataset_repeat_factors(dataset, float(golden['t']))
     assert np.allclose(factors, golden['repeat_factors'], rtol=1e-6)
     assert sorted(sampler) == sorted(golden['mmengine_repeat_indices'].tolist())
 
 
+@pytest.mark.parametrize(
+    ('rounding', 'length', 'shares'),
+    [('stochastic', 64858, (2.72, 9.92, 87.36)), ('ceil', 70820, (2.75, 11.49, 85.76))],
+)
+def test_lvis_epoch_has_the_published_length_and_shares_of_rare_categories(
+    lvis_v05, rounding, length, shares
+):
+    dataset, groups = lvis_v05
+    sampler = _sampler(dataset, rounding=rounding)
+    assert len(sampler) == length
+    seen = np.concatenate([groups[dataset.get_cat_ids(i)] for i in sampler])
+    found = [100 * (seen == group).mean() for group in 'rcf']
+    assert np.allclose(found, shares, atol=0.15)
+
+
 def test_wrong_settings_name_their_key(labels):
-    with pytest.raises(UserError, match='sampler.rounding'):
+    with pytest.raises(UserError, match='train_dataloader.sampler.rounding'):
         RepeatFactorSampler(labels, rounding='up')
-    with pytest.raises(UserError, match='sampler.repeat_threshold'):
+    with pytest.raises(UserError, match='train_dataloader.sampler.repeat_threshold'):
         RepeatFactorSampler(labels, repeat_threshold=-1.0)
-    with pytest.raises(UserError, match='no images'):
-        RepeatFactorSampler(_Labels([]))
+
+
+@pytest.mark.parametrize(('images', 'missing'), [([], 'images'), ([[], []], 'annotations')])
+def test_data_set_without_annotations_is_an_error(make_labels, images, missing):
+    message = f'train_dataloader.sampler: RepeatFactorSampler needs a data set with {missing}'
+    with pytest.raises(UserError, match=message):
+        RepeatFactorSampler(make_labels(images))

@@ -5,7 +5,12 @@ from mmengine.registry import HOOKS, DefaultScope
 from mmengine.runner import Runner
 
 from plugins.errors import UserError
-from plugins.hooks import CheckpointFitHook, ClassCountHook
+from plugins.hooks import (
+    CheckpointFitHook,
+    ClassCountHook,
+    ResumeDataHook,
+    TrainingCountsHook,
+)
 from plugins.runtime import build_runner, load_experiment
 
 
@@ -81,5 +86,5 @@ class _Runner:
 def test_runner_carries_the_checks_of_every_run(config, monkeypatch, whole):
     monkeypatch.setattr(Runner, 'from_cfg', lambda cfg: _Runner())
     hooks = build_runner(load_experiment(_args(config)), whole_checkpoint=whole).hooks
-    assert set(hooks) == {CheckpointFitHook, ClassCountHook}
+    assert set(hooks) == {CheckpointFitHook, ClassCountHook, ResumeDataHook, TrainingCountsHook}
     assert hooks[CheckpointFitHook].whole is whole

@@ -54,7 +54,7 @@ train_dataloader = dict(
     num_workers=2,
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
-    batch_sampler=dict(type='AspectRatioBatchSampler'),
+    batch_sampler=dict(type='ResumableAspectRatioBatchSampler'),
     dataset=dict(
         type='LVISFormatDataset',
         data_prefix=dict(img=''),

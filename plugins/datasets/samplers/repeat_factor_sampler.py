@@ -49,9 +49,15 @@ class RepeatFactorSampler(Sampler):
         seed: int | None = None,
     ) -> None:
         if rounding not in ('stochastic', 'ceil'):
-            raise UserError(f"sampler.rounding must be 'stochastic' or 'ceil', not {rounding!r}")
+            raise UserError(
+                "train_dataloader.sampler.rounding must be 'stochastic' or 'ceil', not "
+                f'{rounding!r}'
+            )
         if repeat_threshold < 0:
-            raise UserError(f'sampler.repeat_threshold must not be negative: {repeat_threshold}')
+            raise UserError(
+                'train_dataloader.sampler.repeat_threshold must not be negative: '
+                f'{repeat_threshold}'
+            )
         self.dataset = dataset  # read by mmdet's AspectRatioBatchSampler
         self.rank, self.world_size = get_dist_info()
         self.seed = sync_random_seed() if seed is None else seed
@@ -104,11 +110,14 @@ def dataset_repeat_factors(dataset: BaseDataset, threshold: float) -> np.ndarray
     """Return the repeat factor of every image of a data set, float64, shape (len(dataset),).
 
     Raises:
-        UserError: The data set has no images.
+        UserError: The data set has no images or no annotations.
     """
-    if len(dataset) == 0:
-        raise UserError('RepeatFactorSampler: the data set has no images')
     rows = rows_from_lists(dataset.get_cat_ids(i) for i in range(len(dataset)))
-    num_labels = int(rows.category.max(initial=-1)) + 1
-    image_count = count_images(rows, num_labels)
+    if len(rows.category) == 0:
+        missing = 'annotations' if len(dataset) else 'images'
+        raise UserError(
+            f'train_dataloader.sampler: RepeatFactorSampler needs a data set with {missing}, and '
+            'this one has none; check its ann_file or use DefaultSampler'
+        )
+    image_count = count_images(rows, int(rows.category.max()) + 1)
     return image_repeat_factors(rows, category_repeat_factors(image_count, len(dataset), threshold))
