@@ -98,7 +98,8 @@ class SyncSeesawLoss(ClassificationLoss):
 
     def start_training(self, *, seed: int, resumed: bool) -> None:
         """Forget the old counts if asked to."""
-        if self.reset_counts and not resumed:
+        # The loss of a frozen classifier is in eval mode.
+        if self.reset_counts and not resumed and self.training:
             self.cum_samples.zero_()
 
     def get_activation(self, cls_score: Tensor) -> Tensor:

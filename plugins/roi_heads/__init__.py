@@ -1,6 +1,17 @@
 """RoI heads under one address: ``model.roi_head.bbox_head`` is one dict in every model."""
 
+from plugins.roi_heads.bbox_heads import (
+    TwoClassifierShared2FCBBoxHead,
+    TwoClassifierShared4Conv1FCBBoxHead,
+)
 from plugins.roi_heads.uniform_cascade_roi_head import UniformCascadeRoIHead
+from plugins.roi_heads.uniform_htc_roi_head import UniformHTCRoIHead
 from plugins.roi_heads.uniform_roi_head import UniformRoIHead
 
-__all__ = ['UniformCascadeRoIHead', 'UniformRoIHead']
+__all__ = [
+    'TwoClassifierShared2FCBBoxHead',
+    'TwoClassifierShared4Conv1FCBBoxHead',
+    'UniformCascadeRoIHead',
+    'UniformHTCRoIHead',
+    'UniformRoIHead',
+]

@@ -5,12 +5,12 @@ from torch import Tensor
 
 from mmdet.models.roi_heads import CascadeRoIHead
 from mmdet.registry import MODELS
-from plugins.roi_heads.empty_batch import TrainsOnEmptyBatch
 from plugins.roi_heads.stages import expand_stages, place_last
+from plugins.roi_heads.uniform_training import UniformTraining
 
 
 @MODELS.register_module()
-class UniformCascadeRoIHead(TrainsOnEmptyBatch, CascadeRoIHead):
+class UniformCascadeRoIHead(UniformTraining, CascadeRoIHead):
     """``CascadeRoIHead`` (Cai & Vasconcelos 2018) with one address per part.
 
     Stock repeats the whole box head three times in every config that changes its loss. Here

@@ -2,12 +2,12 @@
 
 from mmdet.models.roi_heads import StandardRoIHead
 from mmdet.registry import MODELS
-from plugins.roi_heads.empty_batch import TrainsOnEmptyBatch
 from plugins.roi_heads.stages import expand_stages, place_last
+from plugins.roi_heads.uniform_training import UniformTraining
 
 
 @MODELS.register_module()
-class UniformRoIHead(TrainsOnEmptyBatch, StandardRoIHead):
+class UniformRoIHead(UniformTraining, StandardRoIHead):
     """``StandardRoIHead`` that a config addresses like a cascade of one stage.
 
     A fragment written for a cascade (a loss, a classifier, a ``last_mask_head``) means the same

@@ -2,46 +2,16 @@ import copy
 
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.structures import InstanceData
 
 from mmdet.models.roi_heads import CascadeRoIHead
 from mmdet.models.roi_heads.mask_heads import FCNMaskHead, HTCMaskHead
+from tests.roi_heads.nano import MASK_HEAD, NUM_CLASSES, nano_model
 from tests.steps import build_detector, make_batch, test_step, train_step
 
-NUM_CLASSES = 5
 NAMES = ('mask-rcnn', 'cascade-mask-rcnn')
-MASK_HEAD = dict(num_convs=1, in_channels=16, conv_out_channels=16, num_classes=NUM_CLASSES)
 
 each_model = pytest.mark.parametrize('name', NAMES)
-
-
-NANO = dict(
-    backbone=dict(depth=18, base_channels=8, frozen_stages=-1, norm_eval=False, init_cfg=None),
-    neck=dict(in_channels=[8, 16, 32, 64], out_channels=16),
-    rpn_head=dict(in_channels=16, feat_channels=16),
-    roi_head=dict(
-        bbox_roi_extractor=dict(out_channels=16),
-        bbox_head=dict(in_channels=16, fc_out_channels=32, num_classes=NUM_CLASSES),
-        mask_roi_extractor=dict(out_channels=16),
-        mask_head=MASK_HEAD,
-    ),
-    train_cfg=dict(rpn_proposal=dict(nms_pre=100, max_per_img=40), rcnn=dict(sampler=dict(num=32))),
-    test_cfg=dict(rpn=dict(nms_pre=100, max_per_img=40), rcnn=dict(score_thr=0, max_per_img=20)),
-)
-
-
-@pytest.fixture
-def nano(root):
-    """Return a base model of this repository at nano width, with more settings merged in."""
-
-    def make(name, **more):
-        cfg = Config.fromfile(root / f'configs/_base_/models/{name}_r50_fpn.py')
-        cfg.merge_from_dict(dict(model=copy.deepcopy(NANO)))
-        cfg.merge_from_dict(dict(model=more))
-        return cfg.model
-
-    return make
 
 
 def _as_stock(model):
@@ -80,8 +50,8 @@ def _pair(model):
 
 
 @each_model
-def test_losses_and_gradients_equal_stocks(nano, name):
-    ours, stock = _pair(nano(name))
+def test_losses_and_gradients_equal_stocks(name):
+    ours, stock = _pair(nano_model(name))
     batch = make_batch(NUM_CLASSES, num_images=2)
     losses = []
     for model in (ours, stock):
@@ -94,8 +64,8 @@ def test_losses_and_gradients_equal_stocks(nano, name):
 
 
 @each_model
-def test_detections_and_masks_equal_stocks(nano, name):
-    ours, stock = _pair(nano(name))
+def test_detections_and_masks_equal_stocks(name):
+    ours, stock = _pair(nano_model(name))
     batch = make_batch(NUM_CLASSES, num_images=2)
     for mine, theirs in zip(test_step(ours, batch), test_step(stock, batch), strict=True):
         mine, theirs = mine.pred_instances, theirs.pred_instances
@@ -104,14 +74,14 @@ def test_detections_and_masks_equal_stocks(nano, name):
             assert torch.equal(mine[key], theirs[key]), key
 
 
-def test_stages_of_the_cascade_differ_as_the_paper_says(nano):
-    head = build_detector(nano('cascade-mask-rcnn')).roi_head
+def test_stages_of_the_cascade_differ_as_the_paper_says():
+    head = build_detector(nano_model('cascade-mask-rcnn')).roi_head
     assert [stage.bbox_coder.stds[0] for stage in head.bbox_head] == [0.1, 0.05, 0.033]
     assert [assigner.pos_iou_thr for assigner in head.bbox_assigner] == [0.5, 0.6, 0.7]
 
 
-def test_cascade_accepts_the_lists_of_a_stock_config(nano):
-    model = nano('cascade-mask-rcnn')
+def test_cascade_accepts_the_lists_of_a_stock_config():
+    model = nano_model('cascade-mask-rcnn')
     lists = _as_stock(model)
     lists.roi_head.type = 'UniformCascadeRoIHead'
     from_dict, from_lists = build_detector(model), build_detector(lists)
@@ -123,20 +93,20 @@ def test_cascade_accepts_the_lists_of_a_stock_config(nano):
     assert [a.pos_iou_thr for a in from_lists.roi_head.bbox_assigner] == [0.5, 0.6, 0.7]
 
 
-def test_last_mask_head_replaces_the_last_stage_only(nano):
+def test_last_mask_head_replaces_the_last_stage_only():
     last = dict(type='HTCMaskHead', with_conv_res=False, **MASK_HEAD)
-    cascade = build_detector(nano('cascade-mask-rcnn', roi_head=dict(last_mask_head=last)))
+    cascade = build_detector(nano_model('cascade-mask-rcnn', roi_head=dict(last_mask_head=last)))
     assert [type(head) for head in cascade.roi_head.mask_head] == [
         FCNMaskHead,
         FCNMaskHead,
         HTCMaskHead,
     ]
-    single = build_detector(nano('mask-rcnn', roi_head=dict(last_mask_head=last)))
+    single = build_detector(nano_model('mask-rcnn', roi_head=dict(last_mask_head=last)))
     assert type(single.roi_head.mask_head) is HTCMaskHead
 
 
 @each_model
-def test_one_fragment_changes_loss_and_classifier_of_every_model(nano, name):
+def test_one_fragment_changes_loss_and_classifier_of_every_model(name):
     """Seesaw loss with a normalised classifier: the same lines on Mask R-CNN and on the cascade."""
     torch.manual_seed(0)
     fragment = dict(
@@ -144,7 +114,7 @@ def test_one_fragment_changes_loss_and_classifier_of_every_model(nano, name):
         # mmdet spells the keyword so.
         cls_predictor_cfg=dict(type='NormedLinear', tempearture=20),
     )
-    model = build_detector(nano(name, roi_head=dict(bbox_head=fragment)))
+    model = build_detector(nano_model(name, roi_head=dict(bbox_head=fragment)))
     heads = model.roi_head.bbox_head
     heads = [heads] if name == 'mask-rcnn' else list(heads)
     losses = train_step(model, make_batch(NUM_CLASSES, num_images=2))
@@ -173,9 +143,9 @@ def _features_and_boxes():
 
 
 @pytest.mark.parametrize('direction', ['horizontal', 'vertical', 'diagonal'])
-def test_masks_of_a_flipped_view_are_those_of_the_view_itself(nano, direction):
+def test_masks_of_a_flipped_view_are_those_of_the_view_itself(direction):
     torch.manual_seed(0)
-    model = build_detector(nano('cascade-mask-rcnn')).eval()
+    model = build_detector(nano_model('cascade-mask-rcnn')).eval()
     features, boxes = _features_and_boxes()
     plain = dict(img_shape=(128, 128), ori_shape=(128, 128), scale_factor=(1.0, 1.0))
     flipped = dict(plain, flip=True, flip_direction=direction)
@@ -190,8 +160,8 @@ def test_masks_of_a_flipped_view_are_those_of_the_view_itself(nano, direction):
 
 
 @each_model
-def test_no_proposal_gives_no_detection(nano, name):
-    model = build_detector(nano(name)).eval()
+def test_no_proposal_gives_no_detection(name):
+    model = build_detector(nano_model(name)).eval()
     features, _ = _features_and_boxes()
     sample = make_batch(NUM_CLASSES)['data_samples'][0]
     proposals = InstanceData(
@@ -203,18 +173,18 @@ def test_no_proposal_gives_no_detection(nano, name):
 
 
 @each_model
-def test_no_detection_above_the_threshold_gives_no_mask(nano, name):
-    model = build_detector(nano(name, test_cfg=dict(rcnn=dict(score_thr=1.1))))
+def test_no_detection_above_the_threshold_gives_no_mask(name):
+    model = build_detector(nano_model(name, test_cfg=dict(rcnn=dict(score_thr=1.1))))
     for sample in test_step(model, make_batch(NUM_CLASSES, num_images=2)):
         assert len(sample.pred_instances) == 0
         assert sample.pred_instances.masks.shape == (0, 128, 128)
 
 
-@each_model
+@pytest.mark.parametrize('name', [*NAMES, 'htc'])
 @pytest.mark.parametrize('num_proposals', [0, 6])
-def test_image_without_objects_trains_every_head(nano, name, num_proposals):
+def test_image_without_objects_trains_every_head(name, num_proposals):
     torch.manual_seed(0)
-    model = build_detector(nano(name)).train()
+    model = build_detector(nano_model(name)).train()
     features, _ = _features_and_boxes()
     sample = make_batch(NUM_CLASSES, num_objects=0)['data_samples'][0]
     corner = torch.rand(num_proposals, 2) * 60

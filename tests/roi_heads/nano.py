@@ -1,0 +1,80 @@
+"""The base models of this repository at a width that trains a step in milliseconds."""
+
+import copy
+from pathlib import Path
+
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.structures import InstanceData
+from torch import Tensor, nn
+
+from tests.steps import make_batch
+
+ROOT = Path(__file__).resolve().parents[2]
+NUM_CLASSES = 5
+MASK_HEAD = dict(num_convs=1, in_channels=16, conv_out_channels=16, num_classes=NUM_CLASSES)
+
+# Batch norm in training mode: statistics move wherever they are not held.
+NANO = dict(
+    backbone=dict(depth=18, base_channels=8, frozen_stages=-1, norm_eval=False, init_cfg=None),
+    neck=dict(in_channels=[8, 16, 32, 64], out_channels=16),
+    rpn_head=dict(in_channels=16, feat_channels=16),
+    roi_head=dict(
+        bbox_roi_extractor=dict(out_channels=16),
+        bbox_head=dict(in_channels=16, fc_out_channels=32, num_classes=NUM_CLASSES),
+        mask_roi_extractor=dict(out_channels=16),
+        mask_head=MASK_HEAD,
+    ),
+    train_cfg=dict(rpn_proposal=dict(nms_pre=100, max_per_img=40), rcnn=dict(sampler=dict(num=32))),
+    test_cfg=dict(rpn=dict(nms_pre=100, max_per_img=40), rcnn=dict(score_thr=0, max_per_img=20)),
+)
+
+
+def nano_model(name: str, **more) -> ConfigDict:
+    """Config of ``mask-rcnn`` or ``cascade-mask-rcnn``, with more settings merged in."""
+    cfg = Config.fromfile(ROOT / f'configs/_base_/models/{name}_r50_fpn.py')
+    cfg.merge_from_dict(dict(model=copy.deepcopy(NANO)))
+    cfg.merge_from_dict(dict(model=copy.deepcopy(more)))
+    return cfg.model
+
+
+def box_heads(detector: nn.Module) -> list[nn.Module]:
+    """The box heads of all stages."""
+    heads = detector.roi_head.bbox_head
+    return list(heads) if isinstance(heads, nn.ModuleList) else [heads]
+
+
+def pyramid(num_images: int = 1) -> tuple[Tensor, ...]:
+    """Feature maps of images of 128 x 128 pixels."""
+    generator = torch.Generator().manual_seed(1)
+    return tuple(
+        torch.rand(num_images, 16, 128 // stride, 128 // stride, generator=generator)
+        for stride in (4, 8, 16, 32)
+    )
+
+
+def propose(count: int) -> InstanceData:
+    """Proposals of 40 x 40 pixels."""
+    corner = torch.rand(count, 2) * 60
+    return InstanceData(
+        bboxes=torch.cat([corner, corner + 40], 1),
+        scores=torch.rand(count),
+        labels=torch.zeros(count, dtype=torch.long),
+    )
+
+
+def drawn_batch(num_images: int = 2, label: int = 2) -> dict:
+    """A batch whose images were drawn for a class; all their objects are of it."""
+    batch = make_batch(NUM_CLASSES, num_images=num_images)
+    for sample in batch['data_samples']:
+        sample.gt_instances.labels[:] = label
+        sample.set_metainfo(dict(sampled_label=label))
+    return batch
+
+
+def undrawn_batch() -> dict:
+    """A batch as an ordinary sampler gives it, drawn for no class."""
+    batch = make_batch(NUM_CLASSES)
+    for sample in batch['data_samples']:
+        del sample.sampled_label
+    return batch

@@ -1,0 +1,80 @@
+import pytest
+import torch
+
+from tests.roi_heads.nano import NUM_CLASSES, box_heads, drawn_batch, nano_model
+from tests.steps import build_detector, make_batch, train_step
+
+each_model = pytest.mark.parametrize('name', ['mask-rcnn', 'cascade-mask-rcnn', 'htc'])
+SIGMOID = dict(_delete_=True, type='SigmoidLoss', prior=0.02)
+
+
+def _count_calls(module):
+    calls = []
+    module.register_forward_hook(lambda *_: calls.append(1))
+    return calls
+
+
+@each_model
+def test_classifier_of_every_stage_starts_from_the_prior(name):
+    model = build_detector(nano_model(name, roi_head=dict(bbox_head=dict(loss_cls=SIGMOID))))
+    for head in box_heads(model):
+        torch.testing.assert_close(head.fc_cls.bias.sigmoid(), torch.full((NUM_CLASSES,), 0.02))
+        assert head.fc_cls.bias.requires_grad
+
+
+@pytest.mark.parametrize('loss', ['SoftmaxLoss', 'CrossEntropyLoss'])
+def test_loss_without_a_prior_leaves_the_bias_at_zero(loss):
+    head = dict(loss_cls=dict(_delete_=True, type=loss))
+    model = build_detector(nano_model('mask-rcnn', roi_head=dict(bbox_head=head)))
+    assert not model.roi_head.bbox_head.fc_cls.bias.any()
+
+
+def _mask_heads(model):
+    heads = model.roi_head.mask_head
+    return list(heads) if isinstance(heads, torch.nn.ModuleList) else [heads]
+
+
+@each_model
+def test_frozen_mask_branch_on_frozen_features_is_not_computed(name):
+    model = build_detector(nano_model(name))
+    for module in (model.backbone, model.neck, *_mask_heads(model)):
+        module.requires_grad_(False)
+    calls = [_count_calls(head) for head in _mask_heads(model)]
+    losses = train_step(model, make_batch(NUM_CLASSES))
+    assert not any('mask' in key for key in losses) and not any(calls)
+    assert any('loss_cls' in key for key in losses)
+
+
+@each_model
+def test_frozen_mask_head_still_trains_the_features_below(name):
+    model = build_detector(nano_model(name))
+    for head in _mask_heads(model):
+        head.requires_grad_(False)
+    losses = train_step(model, make_batch(NUM_CLASSES))
+    assert sum('loss_mask' in key for key in losses) == len(_mask_heads(model))
+
+
+def test_only_the_stages_that_train_have_a_mask_loss():
+    model = build_detector(nano_model('cascade-mask-rcnn'))
+    model.requires_grad_(False)
+    model.roi_head.mask_head[1].requires_grad_(True)
+    losses = train_step(model, make_batch(NUM_CLASSES))
+    assert [key for key in losses if 'loss_mask' in key] == ['s1.loss_mask']
+
+
+@each_model
+def test_drawn_class_reaches_the_sampler_of_every_stage(name):
+    model = build_detector(
+        nano_model(name, train_cfg=dict(rcnn=dict(sampler=dict(type='ClassDrawRoISampler'))))
+    )
+    seen = []
+    for head in box_heads(model):
+        stock = head.get_targets
+        head.get_targets = lambda results, *args, stock=stock, **kwargs: (
+            seen.append([result.sampled_label for result in results])
+            or stock(results, *args, **kwargs)
+        )
+    batch = drawn_batch(label=3)
+    del batch['data_samples'][1].sampled_label
+    train_step(model, batch)
+    assert seen == [[3, -1]] * len(box_heads(model))
