@@ -20,6 +20,7 @@ TOOLS = (
     'analysis/calibrate.py',
     'analysis/sweep.py',
     'analysis/federated_simulation.py',
+    'analysis/tabulate.py',
 )
 
 
