@@ -9,9 +9,31 @@ from plugins.ops import install
 # mmdet imports mmcv.ops, and mmcv-lite has no compiled module: ours must be in place before.
 install()
 
-from plugins import datasets, evaluation, hooks, roi_heads, test_time
+from plugins import (
+    backbones,
+    datasets,
+    detectors,
+    evaluation,
+    hooks,
+    layers,
+    losses,
+    roi_heads,
+    task_modules,
+    test_time,
+)
 from plugins.checkpoints import allow_runner_globals
 
 allow_runner_globals()
 
-__all__ = ['datasets', 'evaluation', 'hooks', 'roi_heads', 'test_time']
+__all__ = [
+    'backbones',
+    'datasets',
+    'detectors',
+    'evaluation',
+    'hooks',
+    'layers',
+    'losses',
+    'roi_heads',
+    'task_modules',
+    'test_time',
+]

@@ -1,5 +1,7 @@
 """One training step and one test step of any detector, on an image made up here."""
 
+import copy
+
 import numpy as np
 import torch
 from mmengine.config import ConfigDict
@@ -9,17 +11,40 @@ from torch import nn
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
 from mmdet.structures.mask import BitmapMasks
+from plugins.detectors import RetrainedDetector
+from plugins.losses import NeedsCategoryCounts
+
+
+def without_pretrained_weights(model: dict) -> ConfigDict:
+    """Return a copy of a detector's config that looks for no weights."""
+    model = ConfigDict(copy.deepcopy(model))
+    model.backbone.init_cfg = None
+    model.init_cfg = None
+    if 'pretrained' in model.backbone:
+        model.backbone.pretrained = False
+    return model
 
 
 def build_detector(model: dict) -> nn.Module:
-    """Build a detector without looking for pretrained weights."""
-    model = ConfigDict(model)
-    model.backbone.init_cfg = None
-    model.init_cfg = None
-    detector = MODELS.build(model)
+    """Build a detector without looking for pretrained weights or category counts.
+
+    A detector for retraining gets the weights that it was initialised with.
+    """
+    detector = MODELS.build(without_pretrained_weights(model))
     # Some parameters (level embeddings of DETR heads) are uninitialised memory until then.
     detector.init_weights()
+    count_categories(detector)
+    if isinstance(detector, RetrainedDetector):
+        detector.load_state_dict(detector.state_dict())
     return detector
+
+
+def count_categories(model: nn.Module) -> None:
+    """Tell the losses that ask for it how often categories occur: from once to 10,000 times."""
+    for loss in model.modules():
+        if isinstance(loss, NeedsCategoryCounts):
+            counts = torch.logspace(4, 0, loss.num_classes).long()
+            loss.set_category_counts(counts, (counts + 1) // 2, 10000)
 
 
 def take_fewer_samples(model: dict, count: int = 16) -> None:
@@ -45,6 +70,8 @@ def make_batch(
 ) -> dict:
     """Make what the data loader yields: uint8 images with rectangles as objects.
 
+    Every image is said to be drawn for the class of its first object, or class 0 without any.
+
     Args:
         num_classes: Labels are drawn from [0, num_classes).
         size: Height and width in pixels.
@@ -69,6 +96,8 @@ def make_batch(
             labels=torch.from_numpy(generator.integers(0, num_classes, num_objects)),
             masks=BitmapMasks(masks, size, size),
         )
+        drawn = int(sample.gt_instances.labels[0]) if num_objects else 0
+        sample.set_metainfo(dict(sampled_label=drawn))
         inputs.append(torch.from_numpy(generator.integers(0, 256, (3, size, size), np.uint8)))
         samples.append(sample)
     return dict(inputs=inputs, data_samples=samples)
@@ -82,6 +111,11 @@ def train_step(model: nn.Module, batch: dict) -> dict[str, float]:
     loss, log = model.parse_losses(model(**data, mode='loss'))
     loss.backward()
     return {name: float(value) for name, value in log.items()}
+
+
+def without_gradient(model: nn.Module) -> list[str]:
+    """Return the trained parameters that got no gradient: distributed training waits for them."""
+    return [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
 
 
 def test_step(model: nn.Module, batch: dict) -> list[DetDataSample]:
