@@ -1,0 +1,3 @@
+_base_ = './mask-rcnn_r50_fpn_retrain_rfs1e-3-then-rfs1e-3-ms-90k_lvis-v1.py'
+
+load_from = 'work_dirs/mask-rcnn_r50_fpn_random-ms-180k_lvis-v1/iter_180000.pth'

@@ -1,0 +1,3 @@
+_base_ = './mask-rcnn_r50_fpn_agnostic-simcal_12k_lvis-v0.5.py'
+
+model = dict(roi_head=dict(bbox_head=dict(second_classifier=dict(hidden_fcs=1, init='random'))))
