@@ -122,11 +122,15 @@ def test_leaf_is_short_and_named_by_the_rule(path):
 
 
 @pytest.mark.parametrize(
-    ('name', 'first_rate', 'iterations'),
-    [('180k', 1e-3, 1000), ('180k_slow-warmup', 1e-4, 10000), ('270k', 1e-3, 1000)],
+    ('path', 'first_rate', 'iterations'),
+    [
+        ('_base_/schedules/180k', 1e-3, 1000),
+        ('_base_/schedules/270k', 1e-3, 1000),
+        ('devil_in_the_details/mask-rcnn_r50_fpn_sigmoid_rfs1e-3-ms-180k_lvis-v1', 1e-4, 10000),
+    ],
 )
-def test_warm_up_starts_at_the_rate_of_the_paper(name, first_rate, iterations):
-    cfg = Config.fromfile(ROOT / f'configs/_base_/schedules/{name}.py')
+def test_warm_up_starts_at_the_rate_of_the_paper(path, first_rate, iterations):
+    cfg = Config.fromfile(ROOT / f'configs/{path}.py')
     warm_up = cfg.param_scheduler[0]
     rate = cfg.optim_wrapper.optimizer.lr * warm_up.start_factor
     assert rate == pytest.approx(first_rate) and warm_up.end == iterations
