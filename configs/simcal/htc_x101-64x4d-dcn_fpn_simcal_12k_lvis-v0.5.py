@@ -26,6 +26,7 @@ model = dict(
     test_cfg=dict(rcnn=dict(score_thr=0.0)),
 )
 train_dataloader = dict(
+    batch_size=1,
     sampler=dict(_delete_=True, type='ClassDrawSampler', samples_per_epoch=16000),
     batch_sampler=dict(type='ResumableBatchSampler'),
     dataset=dict(pipeline=train_pipeline),

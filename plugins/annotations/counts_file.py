@@ -45,6 +45,8 @@ def read_counts_file(path: str | os.PathLike) -> TrainingCounts:
             f'{path}: not a file of category counts; give the training annotations or what '
             'tools/data/stats.py ANNOTATIONS --json FILE writes'
         )
+    if len({entry['id'] for entry in entries}) < len(entries):
+        raise AnnotationError(f'{path}: two entries have the same category id; give each one')
     entries = sorted(entries, key=lambda entry: entry['id'])
     columns = [
         np.array([entry[name] for entry in entries], np.int64)
@@ -64,4 +66,5 @@ def _num_images(content: dict | list) -> int:
     totals = content.get('totals') if isinstance(content, dict) else None
     if not isinstance(totals, dict):
         return -1
-    return int(totals['images']) - int(totals['images_without_annotations'])
+    images, empty = totals.get('images'), totals.get('images_without_annotations')
+    return images - empty if isinstance(images, int) and isinstance(empty, int) else -1

@@ -47,6 +47,8 @@ class RetrainedDetector(TwoStageDetector):
         phase = zlib.crc32(' '.join(sorted(self.trained)).encode())
         self.register_buffer('retraining_phase', torch.tensor(phase))
         self.register_load_state_dict_post_hook(_expect_left_out)
+        # Hooks that look before the first step find the frozen parts at rest.
+        self.train()
 
     def train(self, mode: bool = True) -> 'RetrainedDetector':
         """Switch between training and evaluation; frozen parts are never in training mode."""

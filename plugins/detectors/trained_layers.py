@@ -63,8 +63,8 @@ def freeze_all_but(model: nn.Module, layers: Sequence[str]) -> None:
 def hold_frozen(module: nn.Module) -> None:
     """Put everything that does not train into eval mode; the module itself is in training mode.
 
-    Modules without parameters follow what surrounds them. So a loss that counts goes on counting
-    beside a classifier that trains, and rests beside a frozen one.
+    Modules without parameters follow what surrounds them. So a loss that counts goes on counting in
+    a head of which anything trains, and rests in a frozen one.
 
     Args:
         module: A module some of whose parameters train.

@@ -17,7 +17,8 @@ class TrainingCountsHook(Hook):
     """Tell the losses how often each category occurs in the training set, and the run's seed.
 
     All ranks count the same data set, so nothing is sent. It runs after weights were loaded: the
-    training set outranks the counts of a checkpoint that was trained on another one.
+    training set outranks the counts of a checkpoint that was trained on another one. Only frozen
+    classifiers keep theirs, and a file of counts outranks both.
     """
 
     def before_train(self, runner: Runner) -> None:
@@ -40,8 +41,9 @@ class TrainingCountsHook(Hook):
 
 
 def set_category_counts(model: nn.Module, dataset: Dataset) -> None:
-    """Give every module that needs them the counts of a data set."""
+    """Give every module that takes them the counts of a data set."""
     modules = [m for m in model.modules() if isinstance(m, NeedsCategoryCounts)]
+    modules = [module for module in modules if module.takes_counts_of_training]
     if not modules:
         return
     counts = count_dataset(dataset)

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-from plugins.annotations.counts_file import read_counts_file
+from plugins.annotations.counts_file import TrainingCounts, read_counts_file
+from plugins.annotations.reading import AnnotationError
 from plugins.errors import UserError
-from plugins.losses.classification_loss import ADDRESS
 
 _UNKNOWN = -1
 
@@ -38,7 +38,16 @@ class NeedsCategoryCounts:
         self.register_buffer('image_count', unknown.clone())
         self.register_buffer('num_images', torch.tensor(_UNKNOWN))
         if self._counts_file is not None:
-            self._store(*read_counts_file(self._counts_file), f'counts={self._counts_file}')
+            self._store(*self._read_file(), f'counts={self._counts_file}')
+
+    @property
+    def takes_counts_of_training(self) -> bool:
+        """Whether the counts of the training set are wanted.
+
+        Those of a file outrank them, and a loss in eval mode is that of a frozen classifier: its
+        logits mean what they meant with the counts it was trained with.
+        """
+        return self._counts_file is None and (self.training or not self._counts_known)
 
     def set_category_counts(
         self, instance_count: Tensor, image_count: Tensor, num_images: int
@@ -63,10 +72,16 @@ class NeedsCategoryCounts:
         """Raise ``UserError`` if there are no counts."""
         if not self._counts_known:
             raise UserError(
-                f'{ADDRESS}: {type(self).__name__} needs the counts of the training categories and '
-                "found none; tools/train.py counts the training data set, otherwise set counts='"
-                "FILE', made by tools/data/stats.py ANNOTATIONS --json FILE"
+                f'{self.address}: {type(self).__name__} needs the counts of the training categories '
+                'and found none; tools/train.py counts the training data set, otherwise set '
+                "counts='FILE', made by tools/data/stats.py ANNOTATIONS --json FILE"
             )
+
+    def _read_file(self) -> TrainingCounts:
+        try:
+            return read_counts_file(self._counts_file)
+        except AnnotationError as error:
+            raise UserError(f'{self.address}.counts: {error}') from error
 
     def _store(self, instance_count, image_count, num_images: int, source: str) -> None:
         for name, values in dict(instance_count=instance_count, image_count=image_count).items():
@@ -74,11 +89,11 @@ class NeedsCategoryCounts:
             buffer = getattr(self, name)
             if values.shape != buffer.shape:
                 raise UserError(
-                    f'{ADDRESS}: {source} counts {len(values)} categories, but the head has '
+                    f'{self.address}: {source} counts {len(values)} categories, but the head has '
                     f'num_classes={self.num_classes}'
                 )
             if bool(torch.isnan(values.double()).any()) or bool((values < 0).any()):
-                raise UserError(f'{ADDRESS}: {source} has a count that is negative or NaN')
+                raise UserError(f'{self.address}: {source} has a count that is negative or NaN')
             buffer.copy_(values)
         self.num_images.fill_(num_images)
         self._counts_known = True

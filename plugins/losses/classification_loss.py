@@ -26,6 +26,8 @@ class ClassificationLoss(nn.Module):
     custom_cls_channels = True
     custom_activation = True
     custom_accuracy = True
+    # The config key of the loss, for messages.
+    address = ADDRESS
     # True if the scores hold a probability of being an object of any class.
     has_objectness = False
 
@@ -152,10 +154,9 @@ class ClassificationLoss(nn.Module):
 def check_labels(labels: Tensor, num_classes: int) -> None:
     """Raise unless all labels, int64 (N,), are in [0, K].
 
-    On a GPU the check waits for nothing: it fails in the next synchronisation.
-
     Raises:
-        UserError: Names the label found.
+        UserError: Names the label found. A GPU is not waited for: there the run ends with a
+            device-side assertion instead, at the next synchronisation.
     """
     if labels.is_cuda:
         torch._assert_async(((labels >= 0) & (labels <= num_classes)).all())

@@ -45,8 +45,8 @@ class InverseFrequencyLoss(NeedsCategoryCounts, SoftmaxLoss):
         background_weight: float = 1.0,
         **kwargs,
     ) -> None:
-        if not 0 <= limits[0] <= limits[1]:
-            raise UserError(f'InverseFrequencyLoss.limits must be in order: {limits}')
+        if len(limits) != 2 or not 0 <= limits[0] <= limits[1]:
+            raise UserError(f'InverseFrequencyLoss.limits must be two weights in order: {limits}')
         self.limits = tuple(limits)
         self.background_weight = background_weight
         super().__init__(**kwargs)

@@ -8,19 +8,23 @@ from mmengine.dist import get_rank
 class DrawsPerStep:
     """Put before ``ClassificationLoss`` among the bases of a loss that draws at every iteration.
 
-    The number of draws made so far is saved with the weights: a resumed run continues the sequence.
+    Seed and number of draws are saved with the weights: a resumed run continues the sequence, also
+    if its config names no seed.
     """
 
     def __init__(self, **kwargs) -> None:
-        self._seed = 0
-        self._num_draws = 0  # the buffer's value, which a GPU would have to be asked for
+        # The values of the buffers, which a GPU would have to be asked for.
+        self._seed, self._num_draws = 0, 0
         super().__init__(**kwargs)
+        self.register_buffer('draw_seed', torch.tensor(0))
         self.register_buffer('num_draws', torch.tensor(0))
 
     def start_training(self, *, seed: int, resumed: bool) -> None:
-        """Take the seed of the run."""
+        """Take the seed of the run; a resumed one has it already."""
         super().start_training(seed=seed, resumed=resumed)
-        self._seed = seed
+        if not resumed:
+            self._seed = seed
+            self.draw_seed.fill_(seed)
 
     def next_generator(self, device: torch.device) -> torch.Generator:
         """Return the generator of this iteration."""
@@ -32,4 +36,4 @@ class DrawsPerStep:
 
     def _load_from_state_dict(self, *args) -> None:
         super()._load_from_state_dict(*args)
-        self._num_draws = int(self.num_draws)
+        self._seed, self._num_draws = int(self.draw_seed), int(self.num_draws)

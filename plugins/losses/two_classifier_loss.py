@@ -42,7 +42,8 @@ class TwoClassifierLoss(NeedsCategoryCounts, ClassificationLoss):
     in eval mode, so that nothing it counted moves. Made by ``TwoClassifiers`` from the head's
     ``loss_cls``; either loss may be any that a box head of mmdet accepts.
 
-    Weights of a model that had the original classifier alone are loaded into it.
+    Weights of a model that had the original classifier alone are loaded into it. Between the stages
+    of a cascade the merged scores choose the class, which matters for class-wise boxes only.
 
     Args:
         original: Loss of the first classifier.
@@ -53,6 +54,8 @@ class TwoClassifierLoss(NeedsCategoryCounts, ClassificationLoss):
             ``second``.
         counts: As in ``NeedsCategoryCounts``; only 'select' needs them.
     """
+
+    address = _KEY
 
     def __init__(
         self,
@@ -65,6 +68,9 @@ class TwoClassifierLoss(NeedsCategoryCounts, ClassificationLoss):
     ) -> None:
         if merge not in MERGES:
             raise UserError(f'{_KEY}.merge must be one of {", ".join(MERGES)}; not {merge!r}')
+        # Only a test reads it: too late to find out.
+        if not isinstance(threshold, int | float):
+            raise UserError(f'{_KEY}.threshold must be a number of instances, not {threshold!r}')
         super().__init__(counts=counts)
         self.merge = merge
         self.threshold = threshold

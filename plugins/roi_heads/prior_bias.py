@@ -3,6 +3,8 @@
 import torch
 from torch import nn
 
+from plugins.errors import UserError
+
 
 def write_prior_bias(classifier: nn.Module, loss: nn.Module) -> None:
     """Set the bias of a classifier's last layer to what its loss wants it to be before training.
@@ -10,11 +12,20 @@ def write_prior_bias(classifier: nn.Module, loss: nn.Module) -> None:
     Args:
         classifier: The layer; its ``bias`` is float (channels,).
         loss: Its loss; only losses with ``prior_bias()`` (``plugins/losses``) have such a wish.
+
+    Raises:
+        UserError: The layer has no bias.
     """
     bias = loss.prior_bias() if hasattr(loss, 'prior_bias') else None
-    if bias is not None:
-        with torch.no_grad():
-            classifier.bias.copy_(bias)
+    if bias is None:
+        return
+    if classifier.bias is None:
+        raise UserError(
+            f'roi_head.bbox_head.cls_predictor_cfg has bias=False, but {type(loss).__name__} '
+            'starts from a prior score, which is a bias; leave bias=False out'
+        )
+    with torch.no_grad():
+        classifier.bias.copy_(bias)
 
 
 class StartsFromPrior:

@@ -49,6 +49,8 @@ def test_published_counts_are_a_list_without_a_number_of_images(shared):
         '[{"id": 1, "instance_count": -3, "image_count": 1}]',
         '{"images": []}',
         '[1, 2]',
+        '[{"id": 1, "instance_count": 3, "image_count": 1}, '
+        '{"id": 1, "instance_count": 2, "image_count": 1}]',
         '{"categ',
     ],
 )

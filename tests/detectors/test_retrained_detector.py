@@ -157,6 +157,12 @@ def test_predictions_are_those_of_the_plain_detector(name):
         assert torch.equal(found[key], expected[key]), key
 
 
+def test_frozen_parts_rest_before_the_first_step():
+    detector = MODELS.build(nano_model('htc', type='RetrainedDetector', trained=MASK_HEAD))
+    assert not any(head.loss_cls.training for head in box_heads(detector))
+    assert all(head.training for head in detector.roi_head.mask_head)
+
+
 def test_proposals_of_training_are_the_plain_detectors():
     plain = _plain('mask-rcnn').eval()
     detector = _retrained('mask-rcnn', CLASSIFIER, start=plain).train()

@@ -1,3 +1,4 @@
+import json
 from types import SimpleNamespace
 
 import pytest
@@ -6,7 +7,12 @@ from torch import nn
 
 from plugins.errors import UserError
 from plugins.hooks import TrainingCountsHook
-from plugins.losses import FederatedLoss, ObjectnessLoss, SyncSeesawLoss
+from plugins.losses import (
+    BalancedGroupSoftmaxLoss,
+    FederatedLoss,
+    ObjectnessLoss,
+    SyncSeesawLoss,
+)
 
 LABELS = [[0, 0, 2], [], [2], [1, 2, 2]]
 
@@ -66,6 +72,24 @@ def test_the_data_set_must_fit_the_head():
 def test_a_data_set_that_cannot_be_counted_is_one_error(dataset, message):
     with pytest.raises(UserError, match=message):
         TrainingCountsHook().before_train(_runner(FederatedLoss(num_classes=4), dataset))
+
+
+def test_a_file_of_counts_spares_the_data_set(tmp_path):
+    path = tmp_path / 'counts.json'
+    path.write_text(json.dumps([dict(id=i, instance_count=i, image_count=i) for i in range(4)]))
+    loss = FederatedLoss(num_classes=4, counts=str(path))
+    TrainingCountsHook().before_train(_runner(loss, torch.utils.data.Dataset()))
+    assert loss.instance_count.tolist() == [0, 1, 2, 3]
+
+
+def test_groups_of_a_frozen_classifier_stay_those_it_was_trained_with():
+    known, unknown = (BalancedGroupSoftmaxLoss(num_classes=4).eval() for _ in range(2))
+    known.set_category_counts(torch.tensor([5, 50, 500, 5000]), torch.ones(4), 9)
+    sizes = known.groups.sizes
+    model = nn.ModuleList([known, unknown])
+    TrainingCountsHook().before_train(_runner(model, _Dataset()))
+    assert known.groups.sizes == sizes and known.instance_count.tolist() == [5, 50, 500, 5000]
+    assert unknown.instance_count.tolist() == [2, 1, 4, 0]
 
 
 def test_nothing_is_counted_if_no_loss_asks():

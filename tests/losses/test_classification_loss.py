@@ -5,10 +5,12 @@ import json
 import pytest
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from mmdet.registry import MODELS
 from plugins.errors import UserError
 from plugins.losses import ClassificationLoss, NeedsCategoryCounts
+from plugins.losses.step_generator import DrawsPerStep
 
 NUM_CLASSES = 6
 COUNTS = torch.tensor([1, 5, 20, 90, 400, 2000])
@@ -138,6 +140,39 @@ def test_half_precision_logits_are_computed_in_float32(name):
 
 
 @each_loss
+def test_a_gpu_computes_what_a_cpu_computes(name, monkeypatch):
+    """The branches for a GPU, which keep the rows that a CPU drops."""
+    logits, labels = batch(name)
+    weights = (torch.arange(40) % 3 > 0).float()
+    results = []
+    for is_cuda in (False, True):
+        with monkeypatch.context() as patch:
+            patch.setattr(torch.Tensor, 'is_cuda', is_cuda, raising=False)
+            terms = build(name)(logits, labels, weights)
+        results.append((terms, *torch.autograd.grad(sum(terms.values()), logits)))
+    torch.testing.assert_close(results[1], results[0])
+
+
+@each_loss
+def test_a_gpu_never_has_to_wait(name, monkeypatch):
+    """Tensors without values, said to be on a GPU: asking for a value or mixing devices fails."""
+    loss = build(name)
+    # torch makes no generator of a GPU that is not there.
+    monkeypatch.setattr(DrawsPerStep, 'next_generator', lambda self, device: None)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        for module in loss.modules():
+            for key, value in module.named_buffers(recurse=False):
+                setattr(module, key, torch.empty(value.shape, dtype=value.dtype, device='cuda'))
+        logits = torch.empty(40, CHANNELS[name], device='cuda', requires_grad=True)
+        labels = torch.empty(40, dtype=torch.int64, device='cuda')
+        terms = loss(logits, labels, torch.empty(40, device='cuda'), avg_factor=40.0)
+        accuracy = loss.get_accuracy(logits, labels)
+        scores = loss.get_activation(logits)
+    for value in (*terms.values(), *accuracy.values(), scores):
+        assert value.device.type == 'cuda'
+
+
+@each_loss
 def test_state_survives_a_checkpoint(name):
     logits, labels = batch(name)
     loss = build(name)
@@ -225,6 +260,17 @@ def test_counts_of_a_file_outrank_data_set_and_checkpoint(tmp_path):
     trained = build('federated')
     loss.load_state_dict(trained.state_dict())
     assert torch.equal(loss.instance_count, COUNTS.flip(0))
+
+
+def test_counts_that_cannot_be_read_name_the_key():
+    with pytest.raises(UserError, match=r'loss_cls\.counts: nowhere\.json'):
+        build('federated', counts='nowhere.json')
+
+
+@pytest.mark.parametrize('limits', [(10.0, 0.1), (1.0,), (-1.0, 1.0)])
+def test_limits_of_weights_out_of_order_are_one_error(limits):
+    with pytest.raises(UserError, match='two weights in order'):
+        MODELS.build(dict(type='InverseFrequencyLoss', limits=limits))
 
 
 def test_equalization_needs_the_number_of_images(tmp_path):

@@ -61,6 +61,8 @@ def test_draws_depend_on_seed_and_iteration_and_continue_after_a_checkpoint():
     sequence(second, 5)
     restored = _loss(num_sampled=3)
     restored.load_state_dict(second.state_dict())
+    # The seed of a resumed run without one in its config is another.
+    restored.start_training(seed=99, resumed=True)
     assert sequence(restored, 7) == whole[5:]
     other = _loss(num_sampled=3)
     other.start_training(seed=4, resumed=False)

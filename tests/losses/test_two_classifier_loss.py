@@ -166,6 +166,11 @@ def test_unknown_merge_names_the_key():
         TwoClassifierLoss(original=SoftmaxLoss(), second=SoftmaxLoss(), merge='mean')
 
 
+def test_threshold_that_is_no_number_names_the_key():
+    with pytest.raises(UserError, match=r"second_classifier\.threshold .* not '300'"):
+        TwoClassifierLoss(original=SoftmaxLoss(), second=SoftmaxLoss(), threshold='300')
+
+
 def test_no_roi_gives_a_zero_that_depends_on_the_second_logits():
     logits = torch.zeros(0, 2 * (K + 1), requires_grad=True)
     terms = _loss()(logits, torch.zeros(0, dtype=torch.long))

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from plugins.errors import UserError
 from tests.roi_heads.nano import NUM_CLASSES, box_heads, drawn_batch, nano_model
 from tests.steps import build_detector, make_batch, train_step
 
@@ -27,6 +28,12 @@ def test_loss_without_a_prior_leaves_the_bias_at_zero(loss):
     head = dict(loss_cls=dict(_delete_=True, type=loss))
     model = build_detector(nano_model('mask-rcnn', roi_head=dict(bbox_head=head)))
     assert not model.roi_head.bbox_head.fc_cls.bias.any()
+
+
+def test_prior_without_a_bias_to_hold_it_is_one_error():
+    head = dict(cls_predictor_cfg=dict(type='Linear', bias=False), loss_cls=SIGMOID)
+    with pytest.raises(UserError, match='cls_predictor_cfg has bias=False, but SigmoidLoss'):
+        build_detector(nano_model('mask-rcnn', roi_head=dict(bbox_head=head)))
 
 
 def _mask_heads(model):

@@ -139,7 +139,8 @@ def _choose(run: Run, needed: set[str], best: str | None) -> dict[str, float] | 
     complete = [record for record in run.validations if needed <= record.keys()]
     if best is None or not complete:
         return complete[-1] if complete else None
-    return max(complete, key=lambda record: record[best])
+    # NaN, from a run that diverged, is the worst of all.
+    return max(complete, key=lambda record: (record[best] == record[best], record[best]))
 
 
 def _one_per_seed(chosen: list[tuple[Run, dict]]) -> tuple[list[tuple[Run, dict]], list[str]]:

@@ -56,6 +56,11 @@ def test_seeds_become_mean_and_sample_deviation_in_points(tmp_path, capsys):
     assert len(notes) == 1 and 'newest validation' in notes[0]
 
 
+def test_a_validation_that_is_no_number_is_never_the_best(tmp_path, capsys):
+    run = write_run(tmp_path / 'run', [metrics(float('nan'), step=1), metrics(0.2, step=2)], seed=0)
+    assert table(capsys, run, '--best', KEYS[0])[1]['ce_lvis-v1'][1:3] == ['2', '20.0']
+
+
 def test_newest_validation_counts_also_when_a_resumed_run_made_it(tmp_path, capsys):
     run = write_run(tmp_path / 'run', [metrics(0.3, step=1), metrics(0.1, step=2)], seed=0)
     assert table(capsys, run)[1]['ce_lvis-v1'][1:3] == ['2', '10.0']

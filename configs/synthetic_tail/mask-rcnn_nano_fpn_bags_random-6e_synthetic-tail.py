@@ -1,0 +1,10 @@
+_base_ = './mask-rcnn_nano_fpn_random-6e_synthetic-tail.py'
+
+model = dict(
+    roi_head=dict(
+        # No category has 1,000 instances.
+        bbox_head=dict(
+            loss_cls=dict(_delete_=True, type='BalancedGroupSoftmaxLoss', edges=(10, 100))
+        )
+    )
+)
