@@ -72,9 +72,9 @@ class NeedsCategoryCounts:
         """Raise ``UserError`` if there are no counts."""
         if not self._counts_known:
             raise UserError(
-                f'{self.address}: {type(self).__name__} needs the counts of the training categories '
-                'and found none; tools/train.py counts the training data set, otherwise set '
-                "counts='FILE', made by tools/data/stats.py ANNOTATIONS --json FILE"
+                f'{self.address}: {type(self).__name__} needs the counts of the training '
+                'categories and found none; tools/train.py counts the training data set, '
+                "otherwise set counts='FILE', made by tools/data/stats.py ANNOTATIONS --json FILE"
             )
 
     def _read_file(self) -> TrainingCounts:
