@@ -8,6 +8,7 @@ from plugins.annotations.reading import AnnotationError
 from plugins.errors import UserError
 
 _UNKNOWN = -1
+_BUFFERS = ('instance_count', 'image_count', 'num_images')
 
 
 class NeedsCategoryCounts:
@@ -102,9 +103,12 @@ class NeedsCategoryCounts:
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
         if self._counts_file is not None:
             # What the config names outranks what an old run had counted.
-            for name in ('instance_count', 'image_count', 'num_images'):
+            for name in _BUFFERS:
                 state_dict[prefix + name] = getattr(self, name).clone()
         super()._load_from_state_dict(state_dict, prefix, *args)
+        # Not missed: what starts from weights without counts gets them from its training set.
+        missing_keys = args[2]
+        missing_keys[:] = [key for key in missing_keys if key not in {prefix + b for b in _BUFFERS}]
         if self.num_classes is not None and bool((self.instance_count != _UNKNOWN).all()):
             self._counts_known = True
             self.counts_changed()

@@ -321,3 +321,11 @@ def test_losses_are_modules_without_parameters():
     for name in LOSSES:
         loss = build(name)
         assert isinstance(loss, nn.Module) and not list(loss.parameters())
+
+
+def test_weights_without_counts_leave_them_to_the_training_set():
+    loss = build('federated', with_counts=False)
+    weights = {k: v for k, v in loss.state_dict().items() if 'count' not in k and k != 'num_images'}
+    assert not loss.load_state_dict(weights, strict=False).missing_keys
+    with pytest.raises(UserError, match='counts of the training categories'):
+        loss(*batch('federated'))
