@@ -209,6 +209,11 @@ def test_interrupted_run_resumes_and_ends_the_same(dataset, tmp_path, monkeypatc
     assert all_files(resumed.root) == all_files(dataset.root)
 
 
+def _heed_ctrl_c():
+    # Tests started in the background ignore it, and their children would do the same.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_stops_all_processes_with_one_line(root, tmp_path):
     command = [sys.executable, str(root / 'tools' / 'data' / 'generate.py'), str(tmp_path)]
     run = subprocess.Popen(
@@ -217,6 +222,7 @@ def test_ctrl_c_stops_all_processes_with_one_line(root, tmp_path):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=_heed_ctrl_c,
     )
     limit = time.monotonic() + 30
     while not list(tmp_path.glob('.parts/*.jsonl')) and time.monotonic() < limit:
