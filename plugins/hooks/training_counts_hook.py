@@ -8,6 +8,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from mmdet.registry import HOOKS
+from plugins.annotations import count_images, rows_from_lists
 from plugins.errors import UserError
 from plugins.losses import ClassificationLoss, NeedsCategoryCounts
 
@@ -73,16 +74,10 @@ def count_dataset(dataset: Dataset) -> tuple[torch.Tensor, torch.Tensor, int]:
             'classes, so its categories cannot be counted; give the loss counts=FILE, made by '
             'tools/data/stats.py ANNOTATIONS --json FILE'
         )
-    instance_count = np.zeros(len(classes), np.int64)
-    image_count = np.zeros(len(classes), np.int64)
-    num_images = 0
-    for index in range(len(dataset)):
-        labels = np.asarray(dataset.get_cat_ids(index), np.int64)
-        if len(labels) == 0:
-            continue
-        np.add.at(instance_count, labels, 1)
-        image_count[np.unique(labels)] += 1
-        num_images += 1
+    rows = rows_from_lists(dataset.get_cat_ids(index) for index in range(len(dataset)))
+    instance_count = np.bincount(rows.category, minlength=len(classes))
+    image_count = count_images(rows, len(classes))
+    num_images = int((np.diff(rows.pointer) > 0).sum())
     if num_images == 0:
         raise UserError('train_dataloader.dataset has no annotations to count')
     return torch.from_numpy(instance_count), torch.from_numpy(image_count), num_images

@@ -7,10 +7,10 @@ from torch.nn import functional as F
 
 from mmdet.registry import MODELS
 from plugins.losses.classification_loss import ClassificationLoss, one_hot
-from plugins.losses.sigmoid_loss import sigmoid_loss
+from plugins.losses.sigmoid_loss import prior_logit, sigmoid_loss
 
 _INITIAL_RATIO = 100.0
-_PRIOR_LOGIT = 6.9067548  # a score of 0.001
+_PRIOR = 0.001
 
 
 def gradient_weights(
@@ -70,7 +70,7 @@ class EqualizationLossV2(ClassificationLoss):
 
     def prior_bias(self) -> Tensor:
         """Return the logit of 0.001 for the classes; background starts even."""
-        bias = torch.full((self.num_channels(),), -_PRIOR_LOGIT)
+        bias = torch.full((self.num_channels(),), prior_logit(_PRIOR))
         bias[-1] = 0.0
         return bias
 

@@ -32,6 +32,11 @@ def sigmoid_loss(
     return (terms * weights).sum() / normalizer
 
 
+def prior_logit(prior: float) -> float:
+    """Return the logit whose sigmoid is ``prior``, in (0, 1)."""
+    return -math.log((1 - prior) / prior)
+
+
 @MODELS.register_module()
 class SigmoidLoss(ClassificationLoss):
     """Sigmoid cross entropy over the foreground classes; background is the absence of all.
@@ -58,7 +63,7 @@ class SigmoidLoss(ClassificationLoss):
 
     def prior_bias(self) -> Tensor:
         """Return the logit of ``prior`` for every channel."""
-        return torch.full((self.num_channels(),), -math.log((1 - self.prior) / self.prior))
+        return torch.full((self.num_channels(),), prior_logit(self.prior))
 
     def compute(
         self, logits: Tensor, labels: Tensor, weights: Tensor, normalizer: Tensor | float
