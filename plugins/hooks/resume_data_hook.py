@@ -23,8 +23,9 @@ class ResumeDataHook(Hook):
     resumed epoch that mmengine logs starts from one.
 
     The checkpoint says in ``meta['train_data']`` where the data stood: ``sampler_seed``,
-    ``batches_per_epoch`` and ``batches_done`` of the current epoch. What transforms draw at random
-    is no part of it: mmengine seeds the workers of a resumed run as those of a new one.
+    ``batches_per_epoch`` and ``batches_done`` of the current epoch. With a batch sampler of this
+    repository transforms also draw what they would have drawn, see ``SeededDraws``; with another
+    one mmengine seeds the workers of a resumed run as those of a new one.
     """
 
     # After DistSamplerSeedHook, which chooses the epoch of the sampler.

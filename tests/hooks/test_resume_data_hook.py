@@ -4,6 +4,7 @@ import logging
 from types import SimpleNamespace
 from typing import ClassVar
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
@@ -16,6 +17,7 @@ from torch import nn
 from plugins.checkpoints import latest_complete_checkpoint
 from plugins.datasets import ClassDraw
 from plugins.datasets.class_draw import images_of_labels
+from plugins.datasets.partners import ServesPartners
 from plugins.hooks.resume_data_hook import ResumeDataHook
 
 NUM_IMAGES = 22
@@ -31,8 +33,8 @@ SAMPLERS = [
 ]
 
 
-class _Numbers(BaseDataset):
-    """Images that are nothing but their number; every third is portrait."""
+class _Numbers(ServesPartners, BaseDataset):
+    """Images that are nothing but their number and some noise; every third is portrait."""
 
     METAINFO: ClassVar[dict] = dict(classes=('even', 'first'))
 
@@ -49,7 +51,8 @@ class _Numbers(BaseDataset):
         return super().get_data_info(i.index if isinstance(i, ClassDraw) else i)
 
     def prepare_data(self, i):
-        return dict(inputs=tuple(i) if isinstance(i, ClassDraw) else i)
+        image = tuple(i) if isinstance(i, ClassDraw) else i
+        return dict(inputs=image, noise=np.random.rand())
 
 
 class _Recorder(BaseModel):
@@ -59,12 +62,14 @@ class _Recorder(BaseModel):
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(()))
         self.seen = []
+        self.noise = []
         self.dies_after = None
 
-    def forward(self, inputs, mode):
+    def forward(self, inputs, noise, mode):
         if len(self.seen) == self.dies_after:
             raise KeyboardInterrupt
         self.seen.append(inputs)
+        self.noise.append([float(n) for n in noise])
         return dict(loss=self.weight.square())
 
 
@@ -147,6 +152,7 @@ def _compare(run, killed_after):
     parts.append(run.train(resume=True))
     together = [batch for part in parts for batch in part.model.seen]
     assert together == whole.model.seen
+    assert [noise for part in parts for noise in part.model.noise] == whole.model.noise
     assert [part.iter for part in parts][-1] == whole.iter == whole.max_iters
     assert parts[-1].epoch == whole.epoch
     # A run killed between two epochs had ended the first; its checkpoint is from just before.
@@ -177,7 +183,8 @@ def test_workers_make_no_difference(tmp_path, loop, persistent):
     workers = dict(num_workers=2, persistent_workers=persistent)
     run = _Run(tmp_path, loop, SAMPLERS[1], GROUPED, seed=3, **workers)
     single = _Run(tmp_path / 'single', loop, SAMPLERS[1], GROUPED, seed=3).train()
-    assert _compare(run, [8]).model.seen == single.model.seen
+    whole = _compare(run, [8])
+    assert (whole.model.seen, whole.model.noise) == (single.model.seen, single.model.noise)
 
 
 @pytest.mark.parametrize('loop', [EPOCH, ITERS], ids=['epochs', 'iterations'])

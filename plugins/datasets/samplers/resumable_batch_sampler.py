@@ -1,4 +1,4 @@
-"""Batches in the order of the sampler, resumable in the middle of an epoch."""
+"""Batches in the order of the sampler, resumable in the middle of an epoch, samples seeded."""
 
 from collections.abc import Iterator
 
@@ -6,11 +6,15 @@ from torch.utils.data import BatchSampler, Sampler
 
 from mmdet.registry import DATA_SAMPLERS
 from plugins.datasets.samplers.batch_skipping import BatchSkipping
+from plugins.datasets.seeded_index import SeededDraws
 
 
 @DATA_SAMPLERS.register_module()
 class ResumableBatchSampler(BatchSkipping, BatchSampler):
     """torch's ``BatchSampler`` that ``ResumeDataHook`` can place inside an epoch.
+
+    Every index is a ``SeededIndex``: what transforms draw at random for a sample depends on neither
+    the worker nor the process layout.
 
     Args:
         sampler: Gives the samples of this rank.
@@ -22,4 +26,5 @@ class ResumableBatchSampler(BatchSkipping, BatchSampler):
         super().__init__(sampler, batch_size, drop_last)
 
     def __iter__(self) -> Iterator[list]:
-        return self._without_skipped(super().__iter__())
+        draws = SeededDraws(self.sampler)
+        return self._without_skipped(iter(BatchSampler(draws, self.batch_size, self.drop_last)))

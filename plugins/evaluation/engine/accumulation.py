@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from plugins.evaluation.engine.compilation import compiled
+from plugins.compilation import compiled
 from plugins.evaluation.engine.matches import Matches
 from plugins.evaluation.engine.records import IOU_THRESHOLDS, RECALL_POINTS
 

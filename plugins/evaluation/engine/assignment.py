@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from plugins.evaluation.engine.compilation import compiled
+from plugins.compilation import compiled
 from plugins.evaluation.engine.groups import Groups
 from plugins.evaluation.engine.pairs import GroupArrays, Pairs
 from plugins.evaluation.engine.records import AREA_LIMITS, IOU_THRESHOLDS

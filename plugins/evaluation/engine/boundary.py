@@ -8,7 +8,7 @@ AP matches with is the smaller one of mask IoU and boundary IoU.
 
 import numpy as np
 
-from plugins.evaluation.engine.compilation import compiled
+from plugins.compilation import compiled
 from plugins.evaluation.engine.erosion import erode, erosion_buffers
 
 

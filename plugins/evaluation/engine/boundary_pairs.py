@@ -6,8 +6,8 @@ than the lowest threshold need no boundary.
 
 import numpy as np
 
+from plugins.compilation import compiled
 from plugins.evaluation.engine.boundary import boundary_overlap
-from plugins.evaluation.engine.compilation import compiled
 from plugins.evaluation.engine.erosion import erode, erosion_buffers
 from plugins.evaluation.engine.groups import Groups
 from plugins.evaluation.engine.mask_pairs import Masks, Shapes, total

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from plugins.compilation import compiled
 from plugins.evaluation.engine.codes import BROKEN, decode, extent
-from plugins.evaluation.engine.compilation import compiled
 from plugins.evaluation.engine.groups import Groups
 from plugins.evaluation.engine.mask_pairs import total
 from plugins.evaluation.engine.pairs import GroupArrays, Pairs

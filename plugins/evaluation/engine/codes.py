@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from plugins.evaluation.engine.compilation import compiled
+from plugins.compilation import compiled
 from plugins.evaluation.engine.records import Results, ResultsError
 
 BROKEN = -1

@@ -16,7 +16,7 @@ intersection are unions of such gaps, so no column ever holds more than
 
 import numpy as np
 
-from plugins.evaluation.engine.compilation import compiled
+from plugins.compilation import compiled
 
 
 def erosion_buffers(

@@ -8,9 +8,9 @@ import pycocotools.mask as mask_util
 
 from plugins.annotations import AnnotationError
 from plugins.annotations.rle import rle_fault
+from plugins.compilation import compiled
 from plugins.evaluation.engine import scan_polygons as scan
 from plugins.evaluation.engine.codes import Codes, decode
-from plugins.evaluation.engine.compilation import compiled
 from plugins.evaluation.engine.polygons import LARGEST_COORDINATE, rasterise
 
 _FAULTS = {

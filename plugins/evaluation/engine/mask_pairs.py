@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from plugins.compilation import compiled
 from plugins.evaluation.engine.boundary import overlap
 from plugins.evaluation.engine.codes import (
     BROKEN,
@@ -13,7 +14,6 @@ from plugins.evaluation.engine.codes import (
     most_intervals,
     pixels,
 )
-from plugins.evaluation.engine.compilation import compiled
 from plugins.evaluation.engine.groups import Groups
 from plugins.evaluation.engine.pairs import GroupArrays, Pairs
 from plugins.evaluation.engine.records import GroundTruth, ResultsError

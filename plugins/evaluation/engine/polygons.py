@@ -8,7 +8,7 @@ columns it crosses, and an outline far outside of the image costs nothing.
 
 import numpy as np
 
-from plugins.evaluation.engine.compilation import compiled
+from plugins.compilation import compiled
 
 LARGEST_COORDINATE = 1e6
 """Pixels. Coordinates beyond it are errors; below it, scaled ones fit in 32 bits."""

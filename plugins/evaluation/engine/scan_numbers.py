@@ -8,7 +8,7 @@ precision, are divided with a remainder; what stays doubtful is left to Python.
 
 import numpy as np
 
-from plugins.evaluation.engine.compilation import compiled
+from plugins.compilation import compiled
 from plugins.evaluation.engine.scan_words import digits_to_number, is_digits, load_word
 
 EXACT, DOUBTFUL, INVALID = 0, 1, 2

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from plugins.evaluation.engine.compilation import compiled
+from plugins.compilation import compiled
 from plugins.evaluation.engine.polygons import LARGEST_COORDINATE
 from plugins.evaluation.engine.scan_numbers import DOUBTFUL, INVALID, parse_number, skip_space
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from plugins.evaluation.engine.compilation import compiled
+from plugins.compilation import compiled
 from plugins.evaluation.engine.scan_numbers import (
     DOUBTFUL,
     INVALID,

@@ -1,4 +1,4 @@
-from plugins.evaluation.engine.compilation import compiled
+from plugins.compilation import compiled
 
 
 def test_a_function_without_a_place_for_its_cache_is_compiled_in_memory():

@@ -1,4 +1,4 @@
-"""How the loops of the evaluation are compiled."""
+"""How loops over pixels and matches are compiled."""
 
 import functools
 import hashlib
