@@ -27,6 +27,7 @@ model = dict(
         ),
     ),
     train_cfg=dict(
+        rpn=dict(assigner=dict(type='StreamedMaxIoUAssigner')),
         rcnn=dict(
             _delete_=True,
             assigner=dict(
