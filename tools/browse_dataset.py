@@ -62,13 +62,20 @@ def build_visualizer(config: Config, dataset: 'Dataset') -> 'DetLocalVisualizer'
 
 
 def sample_order(config: Config, dataset: 'Dataset', args: argparse.Namespace) -> list[int]:
-    """Indices to draw: in order of the data set, or as the data loader's sampler draws them."""
-    indices = range(len(dataset))
+    """Indices to draw: in order of the data set, or as the data loader's sampler draws them.
+
+    Each has the seed of its random numbers: with ``--sampled`` that of training, which depends on
+    the place in the epoch, otherwise one of its own, whatever else is drawn.
+    """
+    from plugins.datasets.seeded_index import SeededDraws, SeededIndex
+
+    indices = (SeededIndex(index, (args.seed, 0, index)) for index in range(len(dataset)))
     if args.sampled:
         from mmdet.registry import DATA_SAMPLERS
 
         sampler = config[f'{args.phase}_dataloader'].sampler
-        indices = DATA_SAMPLERS.build(sampler, default_args={'dataset': dataset, 'seed': args.seed})
+        options = {'dataset': dataset, 'seed': args.seed}
+        indices = SeededDraws(DATA_SAMPLERS.build(sampler, default_args=options))
     # Infinite samplers exist: never more than the data set has unless asked for.
     return list(itertools.islice(indices, args.number or len(dataset)))
 
@@ -78,6 +85,7 @@ def pictures(config: Config, args: argparse.Namespace) -> Iterator[tuple[str, np
     from mmengine.runner import set_random_seed
     from tqdm import tqdm
 
+    from plugins.datasets.seeded_index import seeded
     from plugins.errors import UserError
 
     # Objects that touch the border are the rule: the visualizer need not report each.
@@ -89,7 +97,8 @@ def pictures(config: Config, args: argparse.Namespace) -> Iterator[tuple[str, np
     originals = Originals(dataset) if args.mode != 'transformed' else None
     order = sample_order(config, dataset, args)
     for position, index in enumerate(tqdm(order, desc='drawing', unit='image')):
-        sample = dataset[index]
+        with seeded(index):  # stock data sets take the seeded index for a plain one
+            sample = dataset[index]
         path = sample['data_samples'].get('img_path')
         if path is None:
             raise UserError("PackDetInputs must pack 'img_path': name it in its meta_keys")

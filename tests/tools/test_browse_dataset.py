@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
+from plugins.datasets.seeded_index import SeededIndex
 from tools import browse_dataset
 from tools.sample_pictures import (
     GRID_CELL,
@@ -156,6 +157,72 @@ def test_order_of_the_sampler_goes_on_beyond_one_epoch(config_file, monkeypatch,
     assert run(monkeypatch, config_file, *arguments) == 0
     stems = [path.stem.split('_')[1] for path in sorted(tmp_path.iterdir())]
     assert stems == ['0', '1', '2', '0', '1']
+
+
+MIXED = """
+_base_ = {base!r}
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadCropAnnotations', with_bbox=True, with_mask=True),
+    dict(type='BalancedMosaic', prob=0.8, img_scale=(96, 64), repeat_threshold=1.0),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='BalancedCopyPaste', prob=0.8, source='uniform', head_keep=1.0),
+    dict(type='PackFederatedInputs'),
+]
+train_dataloader = dict(
+    sampler=dict(_delete_=True, type='RepeatFactorSampler', repeat_threshold=0.5),
+    dataset=dict(
+        _delete_=True, type='LVISFormatDataset', data_root={root!r}, ann_file='annotations.json',
+        data_prefix=dict(img='images'), pipeline=train_pipeline,
+    ),
+)
+"""
+
+
+@pytest.fixture(scope='module')
+def mixed_config(config_file):
+    """The same images, mixed with each other."""
+    path = config_file.parent / 'mixed.py'
+    path.write_text(MIXED.format(base=str(config_file), root=str(config_file.parent)))
+    return path
+
+
+def test_annotations_lie_on_the_objects_of_mixed_samples(mixed_config):
+    data, mixed = dataset(mixed_config, 'train'), 0
+    for index in range(3):
+        for seed in range(4):
+            image, data_sample = prepare(data[SeededIndex(index, (seed, 0, index))])
+            bright = image.min(axis=2) > 128
+            drawn = np.zeros_like(bright)
+            for mask in data_sample.gt_instances.masks:
+                drawn |= mask
+            assert (drawn & bright).sum() > 0.85 * (drawn | bright).sum()
+            mixed += len(data_sample.gt_instances) > 1
+    assert mixed > 6
+
+
+def test_a_picture_does_not_depend_on_how_many_are_drawn(mixed_config, monkeypatch, tmp_path):
+    def draw(name, *arguments):
+        folder = tmp_path / name
+        assert run(monkeypatch, mixed_config, '--output-dir', folder, '--not-show', *arguments) == 0
+        return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    some = draw('some', '--number', 2)
+    assert len(some) == 2 and some.items() <= draw('all').items()
+    assert some != draw('other', '--number', 2, '--seed', 1)
+    # A sampler's picture is the one of training: the place in the epoch decides, too.
+    sampled = draw('sampled', '--sampled', '--number', 4)
+    assert sampled.items() >= draw('sampled some', '--sampled', '--number', 3).items()
+
+
+def test_the_original_of_a_mixed_sample_is_the_image_it_started_from(mixed_config):
+    data = dataset(mixed_config, 'train')
+    originals = Originals(data)
+    for index in range(3):
+        sample = data[SeededIndex(index, (0, 0, index))]
+        original = originals.load(sample['data_samples'].img_path)
+        assert original['data_samples'].img_id == index
+        assert_on_the_bright_part(*prepare(original))
 
 
 @pytest.mark.parametrize(('mode', 'ratio'), [('original', 1.0), ('concat', 2.0)])
