@@ -20,6 +20,7 @@ from plugins import (
     roi_heads,
     task_modules,
     test_time,
+    transforms,
 )
 from plugins.checkpoints import allow_runner_globals
 
@@ -36,4 +37,5 @@ __all__ = [
     'roi_heads',
     'task_modules',
     'test_time',
+    'transforms',
 ]
