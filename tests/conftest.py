@@ -1,9 +1,13 @@
 """One thread per process, plugins on board, and the optional real data."""
 
 import os
+import tempfile
 
 # OpenMP workers spin: two threads on two shared cores take several times the time of one.
 os.environ.setdefault('OMP_NUM_THREADS', '1')
+# Annotation caches of the tests end with them, and none is left beside shared data.
+_caches = tempfile.TemporaryDirectory(prefix='mmtail-test-caches-')
+os.environ['MMTAIL_CACHE'] = _caches.name
 
 from pathlib import Path
 

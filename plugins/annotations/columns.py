@@ -53,7 +53,7 @@ def to_columns(data: dict) -> Columns:
         annotation_ids=_integers(annotations, 'id'),
         image=positions(_integers(annotations, 'image_id'), image_ids),
         category=positions(_integers(annotations, 'category_id'), category_ids),
-        boxes_xywh=_boxes([record.get('bbox') for record in annotations]),
+        boxes_xywh=box_table([record.get('bbox') for record in annotations]),
         is_crowd=np.fromiter(crowd, bool, len(annotations)),
     )
 
@@ -80,7 +80,15 @@ def _integers(records: list[dict], key: str) -> np.ndarray:
     return np.fromiter((record[key] for record in records), np.int64, len(records))
 
 
-def _boxes(boxes: list) -> np.ndarray:
+def box_table(boxes: list) -> np.ndarray:
+    """Boxes as they stand in records.
+
+    Args:
+        boxes: N values of ``bbox``, of any type.
+
+    Returns:
+        float64 (N, 4), as given; a row of NaN where the value is not a list of four numbers.
+    """
     if not boxes:
         return np.zeros((0, 4))
     try:

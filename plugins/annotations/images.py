@@ -1,6 +1,7 @@
 """Where the image of a record lies, and which image files cannot be used."""
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ _JPEG_START, _JPEG_END = b'\xff\xd8', b'\xff\xd9'
 _PNG_START, _PNG_END = b'\x89PNG\r\n\x1a\n', b'IEND'
 _BAR_FROM = 2000
 _ORIENTATION = 0x0112
+# Most names are such, and to take them apart costs more than to read the record.
+_PLAIN_NAME = re.compile(r'\w[\w./ -]*')
 
 
 @dataclass(frozen=True)
@@ -158,6 +161,8 @@ def _with_bar(results: Iterable, total: int) -> Iterator:
 
 
 def _leaves_folder(name: str) -> bool:
+    if _PLAIN_NAME.fullmatch(name) and '..' not in name:
+        return False
     windows = PureWindowsPath(name)
     return (
         '\0' in name

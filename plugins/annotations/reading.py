@@ -42,8 +42,8 @@ def read_json(path: str | os.PathLike) -> object:
         AnnotationError: The file is missing, empty, truncated or not JSON.
     """
     path = Path(path)
-    with _collector_paused():
-        return _parse(_read_bytes(path), path)
+    with collector_paused():
+        return _parse(plain_text(read_bytes(path), path), path)
 
 
 def read_annotations(path: str | os.PathLike) -> dict:
@@ -65,11 +65,11 @@ def read_annotations(path: str | os.PathLike) -> dict:
             section or a required key of a record is missing or of the wrong type.
     """
     path = Path(path)
-    with _collector_paused():
+    with collector_paused():
         data = read_json(path)
-        _check_sections(data, path)
+        check_sections(data, path)
         for section in SECTIONS:
-            _check_records(data[section], section, path)
+            check_records(data[section], section, path)
     return data
 
 
@@ -110,7 +110,8 @@ def naming(path: str | os.PathLike) -> Iterator[None]:
 
 
 @contextmanager
-def _collector_paused() -> Iterator[None]:
+def collector_paused() -> Iterator[None]:
+    """Switch the cyclic garbage collector off for a block that makes millions of objects."""
     # Millions of new lists would make the cyclic collector scan them all again and again.
     was_enabled = gc.isenabled()
     gc.disable()
@@ -121,17 +122,35 @@ def _collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-def _read_bytes(path: Path) -> bytes:
+def read_bytes(path: str | os.PathLike) -> bytes:
+    """Content of a file, with one clear error.
+
+    Raises:
+        AnnotationError: The file is missing or cannot be read.
+    """
+    path = Path(path)
     if path.is_dir():
         raise AnnotationError(f'{path}: this is a folder; give the annotation file itself')
     try:
-        content = path.read_bytes()
+        return path.read_bytes()
     except FileNotFoundError:
         raise AnnotationError(
             f'{path}: no such annotation file; check `ann_file` and `data_root`, or download it'
         ) from None
     except OSError as error:
         raise AnnotationError(f'{path}: cannot be read ({error.strerror}); check it') from None
+
+
+def plain_text(content: bytes, path: str | os.PathLike) -> bytes:
+    """Text of a JSON file: unpacked if it is gzip, without a byte order mark.
+
+    Args:
+        content: Of the file.
+        path: The file, for the message.
+
+    Raises:
+        AnnotationError: The file is empty or damaged gzip.
+    """
     if content.startswith(_GZIP_MAGIC):
         try:
             content = gzip.decompress(content)
@@ -182,7 +201,12 @@ def _truncated(content: bytes, path: Path) -> str:
     )
 
 
-def _check_sections(data: object, path: Path) -> None:
+def check_sections(data: object, path: str | os.PathLike) -> None:
+    """Refuse a top-level object that does not have the three lists of an annotation file.
+
+    Raises:
+        AnnotationError: Says what is missing or of the wrong type.
+    """
     if not isinstance(data, dict):
         raise AnnotationError(
             f'{path}: the top level must be an object with {", ".join(SECTIONS)}, '
@@ -204,7 +228,17 @@ def _check_sections(data: object, path: Path) -> None:
         raise AnnotationError(f'{path}: `categories` is empty; list the categories in the file')
 
 
-def _check_records(records: list, section: str, path: Path) -> None:
+def check_records(records: list, section: str, path: str | os.PathLike) -> None:
+    """Refuse records without the keys that every later step relies on.
+
+    Args:
+        records: Content of the section.
+        section: One of `SECTIONS`.
+        path: The file, for the message.
+
+    Raises:
+        AnnotationError: Names the first record at fault.
+    """
     required = _REQUIRED[section]
     text_key = 'name' if section == 'categories' else None
     for index, record in enumerate(records):

@@ -37,10 +37,23 @@ def verify_annotations(
             many more there are and what to do.
     """
     found = find_problems(data)
+    refuse_fatal(found, path, allow)
+    return found
+
+
+def refuse_fatal(
+    found: Iterable[Problem], path: str | os.PathLike, allow: Collection[str] = ()
+) -> None:
+    """Raise one `AnnotationError` with a line for each fatal problem that is not allowed.
+
+    Args:
+        found: Problems of the file.
+        path: The file, for the message.
+        allow: Codes of fatal problems that this run accepts.
+    """
     fatal = [one for one in found if one.fatal and one.code not in allow]
     if fatal:
         raise AnnotationError('\n'.join(f'{path}: {one}' for one in fatal))
-    return found
 
 
 def find_problems(data: dict, *, thorough: bool = False) -> list[Problem]:
@@ -53,19 +66,37 @@ def find_problems(data: dict, *, thorough: bool = False) -> list[Problem]:
     Returns:
         At most one problem per class; empty for a clean file.
     """
-    annotations, columns = data['annotations'], to_columns(data)
+    columns = to_columns(data)
+    found = gather_problems(data, columns, data['annotations'], columns)
+    if thorough:
+        found.append(box_mask_problem(data['annotations'], columns))
+    return [one for one in found if one is not None]
+
+
+def gather_problems(
+    data: dict, columns: Columns, suspects: list[dict], suspect_columns: Columns
+) -> list[Problem]:
+    """Problems of a file of which only some annotations are at hand as records.
+
+    Args:
+        data: Its images and categories.
+        columns: Of all annotations.
+        suspects: At least those annotations, in the file's order, that have a fault of their own.
+        suspect_columns: Of the suspects.
+
+    Returns:
+        What `find_problems` returns for the whole file.
+    """
     found = [
         *_duplicates(data, columns),
-        *_references(data, columns),
+        *_references(suspects, suspect_columns),
         *_file_names(data['images']),
-        *box_problems(annotations, columns),
-        *area_problems(annotations),
-        *segmentation_problems(annotations, columns),
+        *box_problems(suspects, suspect_columns),
+        *area_problems(suspects),
+        *segmentation_problems(suspects, suspect_columns),
         *federated_problems(data, columns),
         frequency_problem(data['categories']),
     ]
-    if thorough:
-        found.append(box_mask_problem(annotations, columns))
     return [one for one in found if one is not None]
 
 
@@ -98,8 +129,7 @@ def _duplicates(data: dict, columns: Columns) -> Iterable[Problem | None]:
     )
 
 
-def _references(data: dict, columns: Columns) -> Iterable[Problem | None]:
-    annotations = data['annotations']
+def _references(annotations: list[dict], columns: Columns) -> Iterable[Problem | None]:
     for kind, found in (('image', columns.image), ('category', columns.category)):
         lost = np.flatnonzero(found < 0)
         first = [

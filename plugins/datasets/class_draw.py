@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from mmengine.dataset import BaseDataset
 
-from plugins.annotations import rows_from_lists
+from plugins.annotations import ImageCategories, rows_from_lists
 
 
 class ClassDraw(NamedTuple):
@@ -20,18 +20,42 @@ class ClassDraw(NamedTuple):
     label: int
 
 
+def categories_of(dataset: BaseDataset) -> ImageCategories:
+    """Labels of the instances of all images of a data set, one entry per instance.
+
+    Args:
+        dataset: Has ``image_categories()``, or gives the labels of image ``i`` by
+            ``get_cat_ids(i)``.
+    """
+    if hasattr(dataset, 'image_categories'):
+        return dataset.image_categories()
+    return rows_from_lists(dataset.get_cat_ids(i) for i in range(len(dataset)))
+
+
 def images_of_labels(dataset: BaseDataset, num_labels: int) -> list[np.ndarray]:
     """List the images in which each label occurs.
 
     Args:
-        dataset: Gives the labels of image ``i`` by ``get_cat_ids(i)``.
+        dataset: As for `categories_of`.
         num_labels: K, more than the largest label.
 
     Returns:
         For each of the K labels the positions of its images, int64, ascending, without repetition.
     """
-    num_images = len(dataset)
-    rows = rows_from_lists(dataset.get_cat_ids(i) for i in range(num_images))
+    return positions_of_labels(categories_of(dataset), num_labels)
+
+
+def positions_of_labels(rows: ImageCategories, num_labels: int) -> list[np.ndarray]:
+    """Turn the labels of every image into the images of every label.
+
+    Args:
+        rows: Labels of each image, in any order, with repetitions or without.
+        num_labels: K, more than the largest label.
+
+    Returns:
+        As `images_of_labels`.
+    """
+    num_images = len(rows.pointer) - 1
     image = np.repeat(np.arange(num_images), np.diff(rows.pointer))
     pairs = np.unique(rows.category * num_images + image)
     ends = np.searchsorted(pairs, np.arange(1, num_labels) * num_images)

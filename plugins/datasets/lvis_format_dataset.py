@@ -1,30 +1,31 @@
 """Any data set in LVIS format: LVIS v1 and v0.5, the built-in set, converted custom data."""
 
 import logging
+import os
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import cached_property, partial
 
 import numpy as np
+from mmengine.dataset import force_full_init
 from mmengine.dist import is_main_process
 from mmengine.fileio import get_local_path
 from mmengine.logging import print_log
 
 from mmdet.datasets.base_det_dataset import BaseDetDataset
 from mmdet.registry import DATASETS
-from plugins.annotations import (
-    AnnotationError,
-    find_unreadable,
-    image_path,
-    read_annotations,
-    verify_annotations,
-)
-from plugins.datasets.class_draw import ClassDraw, images_of_labels
+from plugins.annotations import AnnotationError, ImageCategories, find_unreadable
+from plugins.annotations.cache import open_annotations
+from plugins.datasets.category_choice import choose_categories
+from plugins.datasets.class_draw import ClassDraw, images_of_labels, positions_of_labels
+from plugins.datasets.image_records import ImageRecords
+from plugins.datasets.partners import ServesPartners
 from plugins.datasets.random_subset import random_subset
 from plugins.errors import UserError
 
 
 @DATASETS.register_module()
-class LVISFormatDataset(BaseDetDataset):
+class LVISFormatDataset(ServesPartners, BaseDetDataset):
     """Images and instances of an annotation file in LVIS format.
 
     The categories come from the file, so the same class serves LVIS v1, v0.5, the built-in set and
@@ -35,7 +36,14 @@ class LVISFormatDataset(BaseDetDataset):
     Everything that would stop a run halfway is checked before it starts: the structure of the file,
     ids, boxes, polygons, categories, and that every image is there and complete.
 
+    The annotations are not held in memory. They are read from a cache, by default in ``.mmtail/``
+    beside the file, which the first process that needs it builds and all others share; it is
+    built again when the file has changed.
+
     Args:
+        cache_dir: Folder of that cache. None takes ``$MMTAIL_CACHE`` if it is set, ``.mmtail``
+            beside the file, or the user's cache folder, the first that can be written; False keeps
+            the annotations in the memory of each process.
         verify_images: Check before the run that no image is missing, truncated or of another size;
             it costs one small read per image, on the main process only.
         keep_other_categories: With ``metainfo=dict(classes=...)`` naming a part of the file's
@@ -46,13 +54,14 @@ class LVISFormatDataset(BaseDetDataset):
             contained in a larger one.
         tolerated_problems: Codes of ``tools/data/check.py`` that are warnings here, for published
             files that nobody can mend.
-        **kwargs: As in mmdet's ``BaseDetDataset``; ``filter_cfg`` takes ``filter_empty_gt`` and
-            ``min_size`` (pixels).
+        **kwargs: As in `ServesPartners` and mmdet's ``BaseDetDataset``; ``filter_cfg`` takes
+            ``filter_empty_gt`` and ``min_size`` (pixels). ``serialize_data`` has no effect.
     """
 
     def __init__(
         self,
         *args,
+        cache_dir: str | os.PathLike | bool | None = None,
         verify_images: bool = True,
         keep_other_categories: bool = False,
         random_subset: int | None = None,
@@ -60,35 +69,62 @@ class LVISFormatDataset(BaseDetDataset):
         tolerated_problems: Sequence[str] = (),
         **kwargs,
     ) -> None:
+        self.cache_dir = cache_dir
         self.verify_images = verify_images
         self.keep_other_categories = keep_other_categories
         self.random_subset = random_subset
         self.subset_seed = subset_seed
         self.tolerated_problems = tuple(tolerated_problems)
         self._images_of_labels: list[np.ndarray] | None = None
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, **{**kwargs, 'serialize_data': False})
 
-    def load_data_list(self) -> list[dict]:
-        """Read and check the annotation file; return one record per image, in the file's order.
+    def full_init(self) -> None:
+        """Open the annotations, filter them, and tell the transforms whom they serve; once."""
+        if not self._fully_initialized:
+            super().full_init()
+            self._bind_transforms()
+
+    def load_data_list(self) -> ImageRecords:
+        """Open the annotation file and check it; return the images in the file's order.
 
         Raises:
             AnnotationError: Names the file, the id and what to do.
         """
+        log = partial(print_log, logger='current')
         with get_local_path(self.ann_file, backend_args=self.backend_args) as local_path:
-            data = read_annotations(local_path)
-        for problem in verify_annotations(data, self.ann_file, allow=self.tolerated_problems):
-            print_log(f'{self.ann_file}: {problem}', logger='current', level=logging.WARNING)
-        self._choose_categories(data)
-        instances_of_image = defaultdict(list)
-        for annotation in data['annotations']:
-            instances_of_image[annotation['image_id']].append(annotation)
-        records = [self._record(i, instances_of_image[i['id']]) for i in data['images']]
-        self._count_images_of_category(records)
+            store = open_annotations(
+                local_path,
+                cache_dir=self.cache_dir,
+                name=self.ann_file,
+                is_copy=str(local_path) != str(self.ann_file),
+                allow=self.tolerated_problems,
+                log=log,
+                # Whichever rank builds shows it; without a cache on disk all of them do the work.
+                with_bar=self.cache_dir is not False or is_main_process(),
+            )
+        for problem in store.problems:
+            log(f'{self.ann_file}: {problem}', level=logging.WARNING)
+        classes, self.cat_ids, self.cat2label, labels = choose_categories(
+            store,
+            self.ann_file,
+            self._metainfo.get('classes'),
+            keep_others=self.keep_other_categories,
+        )
+        self._metainfo['classes'] = classes
+        records = ImageRecords(store, self.data_prefix.get('img') or '', labels=labels)
+        self._listed_records = records
         if self.verify_images and is_main_process():
             self._check_images(records)
         return records
 
-    def filter_data(self) -> list[dict]:
+    def load_proposals(self) -> None:
+        """Read ``proposal_file`` as mmdet does, and put the proposals into the records."""
+        records = self.data_list
+        self.data_list = [dict(img_path=path) for path in records.paths()]
+        super().load_proposals()
+        self.data_list = records.with_proposals([one['proposals'] for one in self.data_list])
+
+    def filter_data(self) -> ImageRecords:
         """Drop images without instances or below ``min_size``, then choose the random subset.
 
         Raises:
@@ -102,22 +138,19 @@ class LVISFormatDataset(BaseDetDataset):
 
     def _usable_for_training(
         self, filter_empty_gt: bool = False, min_size: int = 0, **_: object
-    ) -> list[dict]:
-        kept = [
-            record
-            for record in self.data_list
-            if min(record['width'], record['height']) >= min_size
-            and (record['instances'] or not filter_empty_gt)
-        ]
-        if not kept:
+    ) -> ImageRecords:
+        is_usable = np.minimum(*self.data_list.sizes()) >= min_size
+        if filter_empty_gt:
+            is_usable &= np.diff(self.data_list.categories(with_crowds=True).pointer) > 0
+        if not is_usable.any():
             raise AnnotationError(
                 f'{self.ann_file}: none of the {len(self.data_list)} images is left after '
                 f'filtering (filter_empty_gt={filter_empty_gt}, min_size={min_size}); check it '
                 'with tools/data/check.py or relax filter_cfg'
             )
-        return kept
+        return self.data_list if is_usable.all() else self.data_list[np.flatnonzero(is_usable)]
 
-    def _choose_subset(self, records: list[dict]) -> list[dict]:
+    def _choose_subset(self, records: ImageRecords) -> ImageRecords:
         if self.test_mode:
             raise UserError(
                 'random_subset is for train_dataloader.dataset; a part of a test set cannot be '
@@ -128,14 +161,17 @@ class LVISFormatDataset(BaseDetDataset):
                 f'train_dataloader.dataset.random_subset={self.random_subset} must be from 1 to '
                 f'{len(records)}, the training images of {self.ann_file} after filtering'
             )
-        chosen = random_subset(len(records), self.random_subset, self.subset_seed)
-        subset = [records[i] for i in chosen]
-        self._count_images_of_category(subset)
+        subset = records[random_subset(len(records), self.random_subset, self.subset_seed)]
+        self._listed_records = subset
         return subset
 
+    @force_full_init
     def get_data_info(self, idx: int | ClassDraw) -> dict:
         """Return the record of image ``idx``; of a ``ClassDraw`` the label does not matter."""
-        return super().get_data_info(idx.index if isinstance(idx, ClassDraw) else idx)
+        index = int(idx.index if isinstance(idx, ClassDraw) else idx)
+        record = self.data_list[index]
+        record['sample_idx'] = index if index >= 0 else len(self) + index
+        return record
 
     def prepare_data(self, idx: int | ClassDraw) -> dict | None:
         """Load one sample; one that was drawn for a label says so.
@@ -167,87 +203,54 @@ class LVISFormatDataset(BaseDetDataset):
             self._images_of_labels = images_of_labels(self, len(self._metainfo['classes']))
         return self._images_of_labels
 
+    @force_full_init
     def get_cat_ids(self, idx: int) -> list[int]:
         """Return the labels of the instances of image ``idx``; crowd regions are not instances."""
-        instances = self.get_data_info(idx)['instances']
-        return [i['bbox_label'] for i in instances if not i['ignore_flag']]
+        return self.data_list.labels_of(idx)
 
-    def _choose_categories(self, data: dict) -> None:
-        """Settle ``classes``, ``cat_ids`` and ``cat2label`` from the file and the metainfo."""
-        categories = sorted(data['categories'], key=lambda category: category['id'])
-        names = [category['name'] for category in categories]
-        classes = self._metainfo.get('classes')
-        if classes is None:
-            classes = names
-            self._metainfo['classes'] = tuple(names)
-        unknown = [name for name in classes if name not in set(names)]
-        if unknown:
-            raise AnnotationError(
-                f'{self.ann_file} has no category {unknown[0]!r}, which the config names in '
-                f'metainfo.classes ({len(unknown)} such); its categories start with {names[:5]}'
-            )
-        chosen = set(classes)
-        self.cat_ids = [category['id'] for category in categories if category['name'] in chosen]
-        self.cat2label = {cat_id: label for label, cat_id in enumerate(self.cat_ids)}
-        # Labels follow the order of ids, as in mmdet; the class names must do the same.
-        self._metainfo['classes'] = tuple(name for name in names if name in chosen)
-        if not self.keep_other_categories:
-            self._refuse_other_categories(data['annotations'])
+    @force_full_init
+    def image_categories(self) -> ImageCategories:
+        """Return what ``get_cat_ids`` gives for all images, one entry per instance."""
+        return self.data_list.categories()
 
-    def _refuse_other_categories(self, annotations: list[dict]) -> None:
-        others = [a for a in annotations if a['category_id'] not in self.cat2label]
-        if others:
-            raise AnnotationError(
-                f'{self.ann_file}: annotation {others[0]["id"]} has category id '
-                f'{others[0]["category_id"]}, which is not in the classes of the config '
-                f'({len(others)} such annotations); add the class or set keep_other_categories=True'
-            )
+    @cached_property
+    def cat_img_map(self) -> dict[int, list[int]]:
+        """Image ids of each category id, which mmdet's samplers read.
 
-    def _record(self, image: dict, annotations: list[dict]) -> dict:
-        """Return mmdet's record of one image, with its federated lists."""
-        width, height = image['width'], image['height']
-        instances = (self._instance(a, width, height) for a in annotations)
-        return dict(
-            img_id=image['id'],
-            img_path=image_path(image, self.data_prefix.get('img') or ''),
-            height=height,
-            width=width,
-            instances=[instance for instance in instances if instance is not None],
-            neg_labels=self._labels(image.get('neg_category_ids', ())),
-            not_exhaustive_labels=self._labels(image.get('not_exhaustive_category_ids', ())),
-        )
+        As in mmdet these are images of the file, whether filtered or not; of a random subset they
+        are its own.
+        """
+        rows = self._listed_records.categories(with_crowds=True)
+        ids = self._listed_records.image_ids()
+        positions = positions_of_labels(rows, len(self.cat_ids))
+        listed = zip(self.cat_ids, positions, strict=True)
+        return defaultdict(list, {key: ids[some].tolist() for key, some in listed if len(some)})
 
-    def _labels(self, category_ids: list[int]) -> list[int]:
-        return [self.cat2label[i] for i in category_ids if i in self.cat2label]
+    def get_subset_(self, indices: Sequence[int] | int) -> None:
+        """Keep these images only: the first so many, the last so many, or a list."""
+        super().get_subset_(indices)
+        self._images_of_labels = None
+        self._bind_transforms()
 
-    def _instance(self, annotation: dict, width: int, height: int) -> dict | None:
-        """Return mmdet's record of one instance, or None for those that stock leaves out too."""
-        label = self.cat2label.get(annotation['category_id'])
-        x, y, w, h = annotation['bbox']
-        inside = min(x + w, width) > max(x, 0) and min(y + h, height) > max(y, 0)
-        too_small = annotation['area'] <= 0 or w < 1 or h < 1
-        if label is None or annotation.get('ignore') or not inside or too_small:
-            return None
-        return dict(
-            bbox=[x, y, x + w, y + h],
-            bbox_label=label,
-            ignore_flag=int(bool(annotation.get('iscrowd'))),
-            mask=annotation.get('segmentation') or [],
-        )
+    def get_subset(self, indices: Sequence[int] | int) -> 'LVISFormatDataset':
+        """Return a copy with these images only."""
+        subset = super().get_subset(indices)
+        subset._images_of_labels = None
+        subset._bind_transforms()
+        return subset
 
-    def _count_images_of_category(self, records: list[dict]) -> None:
-        """Fill ``cat_img_map`` (category id to image ids), which mmdet's samplers read."""
-        self.cat_img_map = defaultdict(list)
-        for record in records:
-            labels = {instance['bbox_label'] for instance in record['instances']}
-            for label in sorted(labels):
-                self.cat_img_map[self.cat_ids[label]].append(record['img_id'])
+    def _get_unserialized_subset(self, indices: Sequence[int] | int) -> ImageRecords:
+        return self.data_list.select(indices)
 
-    def _check_images(self, records: list[dict]) -> None:
-        unusable = find_unreadable(
-            [record['img_path'] for record in records],
-            [(record['width'], record['height']) for record in records],
-        )
+    def _copy_without_annotation(self, memo: dict | None = None) -> 'LVISFormatDataset':
+        # The default of mmengine is one memo for all calls: the pipelines of two copies would be
+        # one, bound to one of them.
+        return super()._copy_without_annotation({} if memo is None else memo)
+
+    def _check_images(self, records: ImageRecords) -> None:
+        widths, heights = records.sizes()
+        sizes = list(zip(widths.tolist(), heights.tolist(), strict=True))
+        unusable = find_unreadable(records.paths(), sizes)
         if not unusable:
             return
         shown = '; '.join(

@@ -14,8 +14,10 @@ from plugins.datasets.class_draw import ClassDraw
 class SeededIndex(int):
     """An index of a data set that carries the seed of the sample's random numbers.
 
-    It is an int everywhere else. Arithmetic, as wrappers such as ``ConcatDataset`` do it, gives a
-    plain int: the transforms then draw from the worker's own stream, as mmengine seeds it.
+    It is an int everywhere else. What ``ConcatDataset`` and ``RepeatDataset`` make of it, a
+    difference or a remainder, keeps the seed. Other arithmetic and look-ups, as in
+    ``ClassBalancedDataset``, give a plain int: the transforms then draw from the worker's own
+    stream, as mmengine seeds it.
 
     Args:
         index: Position of the image in the data set.
@@ -27,6 +29,15 @@ class SeededIndex(int):
         self = super().__new__(cls, index)
         self.seed = tuple(seed)
         return self
+
+    def __sub__(self, other: int) -> 'SeededIndex':
+        return self._keeping_seed(super().__sub__(other))
+
+    def __mod__(self, other: int) -> 'SeededIndex':
+        return self._keeping_seed(super().__mod__(other))
+
+    def _keeping_seed(self, index: int) -> 'SeededIndex':
+        return index if index is NotImplemented else SeededIndex(index, self.seed)
 
     def __getnewargs__(self) -> tuple[int, tuple[int, ...]]:
         """What pickle makes the same index of."""
@@ -87,7 +98,8 @@ def seeded(draw: int | ClassDraw) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         np.random.seed(seed)
         random.seed(repr(seed))
-        torch.manual_seed(np.random.randint(2**31))
+        # Not torch.manual_seed: it would start the streams of all devices anew, too, for good.
+        torch.default_generator.manual_seed(np.random.randint(2**31))
         try:
             yield
         finally:

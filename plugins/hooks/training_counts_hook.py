@@ -8,7 +8,8 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from mmdet.registry import HOOKS
-from plugins.annotations import count_images, rows_from_lists
+from plugins.annotations import count_images
+from plugins.datasets.class_draw import categories_of
 from plugins.errors import UserError
 from plugins.losses import ClassificationLoss, NeedsCategoryCounts
 
@@ -74,7 +75,7 @@ def count_dataset(dataset: Dataset) -> tuple[torch.Tensor, torch.Tensor, int]:
             'classes, so its categories cannot be counted; give the loss counts=FILE, made by '
             'tools/data/stats.py ANNOTATIONS --json FILE'
         )
-    rows = rows_from_lists(dataset.get_cat_ids(index) for index in range(len(dataset)))
+    rows = categories_of(dataset)
     instance_count = np.bincount(rows.category, minlength=len(classes))
     image_count = count_images(rows, len(classes))
     num_images = int((np.diff(rows.pointer) > 0).sum())

@@ -1,4 +1,7 @@
 import json
+import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -8,6 +11,8 @@ from mmdet.registry import DATASETS
 from plugins.annotations import AnnotationError
 from plugins.datasets import ClassDraw, LVISFormatDataset
 from plugins.errors import UserError
+from tests.annotations.cache.conftest import TOLERATED, adversarial_data
+from tests.annotations.cache.former_loader import former_records
 
 PIPELINE = [
     dict(type='LoadImageFromFile'),
@@ -47,12 +52,12 @@ def test_records_equal_those_of_mmdet_on_a_file_that_exercises_its_filters(tiny)
             assert found[key] == expected[key], key
 
 
-def test_real_lvis_annotations_load_as_in_mmdet(shared):
+def test_real_lvis_annotations_load_as_in_mmdet(shared, tmp_path):
     ann_file = shared / 'golden/eval/lvis_val_100.json'
     names = [c['name'] for c in json.loads(ann_file.read_text())['categories']]
     settings = dict(ann_file=str(ann_file), data_prefix=dict(img='val2017/'))
     stock = DATASETS.build(dict(type='LVISV05Dataset', metainfo=dict(classes=names), **settings))
-    ours = LVISFormatDataset(verify_images=False, **settings)
+    ours = LVISFormatDataset(verify_images=False, cache_dir=tmp_path, **settings)
     assert len(ours) == len(stock) == 100
     for i in range(100):
         expected, found = stock.get_data_info(i), ours.get_data_info(i)
@@ -121,6 +126,7 @@ class _Rejecting:
     def __init__(self, pipeline, rejected):
         self.pipeline, self.rejected = pipeline, rejected
         self.asked = []
+        self.transforms = [self]
 
     def __call__(self, info):
         self.asked.append(info['img_id'])
@@ -237,3 +243,176 @@ def test_unusable_annotation_file_is_named(tiny, content):
         tiny.ann_file.write_text(content)
     with pytest.raises(AnnotationError, match=r'train\.json'):
         LVISFormatDataset(**settings)
+
+
+@pytest.fixture
+def odd(tmp_path):
+    """Settings of a data set of everything odd that can be served, and the parsed file."""
+    data = adversarial_data()
+    (tmp_path / 'odd.json').write_text(json.dumps(data))
+    settings = dict(
+        data_root=str(tmp_path),
+        ann_file='odd.json',
+        data_prefix=dict(img='photos/'),
+        verify_images=False,
+        tolerated_problems=TOLERATED,
+    )
+    return settings, data
+
+
+def records_of(dataset) -> list[dict]:
+    return [dataset.get_data_info(i) for i in range(len(dataset))]
+
+
+def numbered(records: list[dict]) -> list[dict]:
+    return [{**record, 'sample_idx': i} for i, record in enumerate(records)]
+
+
+@pytest.mark.parametrize('classes', [None, ('zebra', 'ant'), ('ant',)])
+def test_records_of_an_odd_file_are_those_of_a_plain_loader(odd, classes, tmp_path):
+    settings, data = odd
+    chosen = {} if classes is None else dict(metainfo=dict(classes=classes))
+    dataset = LVISFormatDataset(keep_other_categories=True, **chosen, **settings)
+    expected = former_records(data, classes and set(classes), f'{tmp_path}/photos/')
+    assert records_of(dataset) == numbered(expected)
+    labels = [
+        [i['bbox_label'] for i in record['instances'] if not i['ignore_flag']]
+        for record in expected
+    ]
+    assert [dataset.get_cat_ids(i) for i in range(len(dataset))] == labels
+    rows = dataset.image_categories()
+    assert [part.tolist() for part in np.split(rows.category, rows.pointer[1:-1])] == labels
+    assert rows.pointer.dtype == rows.category.dtype == np.int64
+
+
+def test_the_annotations_that_a_config_forgot_are_counted_before_anything_is_left_out(odd):
+    settings, data = odd
+    settings = {**settings, 'metainfo': dict(classes=('zebra', 'ant'))}
+    others = [a for a in data['annotations'] if a['category_id'] == 5]
+    message = rf'annotation {others[0]["id"]} has category id 5, .*\({len(others)} such annotations'
+    with pytest.raises(AnnotationError, match=message):
+        LVISFormatDataset(**settings)
+
+
+def test_annotations_of_no_category_are_an_error_or_left_out(tiny):
+    tiny.data['annotations'][3]['category_id'] = 77
+    settings = dict(tolerated_problems=['unknown-category'], **tiny.write())
+    with pytest.raises(AnnotationError, match=r'annotation 4 has category id 77.*\(1 such'):
+        LVISFormatDataset(**settings)
+    dataset = LVISFormatDataset(keep_other_categories=True, **settings)
+    assert [len(dataset.get_cat_ids(i)) for i in range(4)] == [3, 0, 2, 0]
+
+
+@pytest.mark.parametrize('indices', [2, -3, 0, [4, 0, -1], [], np.array([1, 1])])
+def test_parts_are_chosen_as_from_a_list(odd, indices):
+    settings, _ = odd
+    whole = LVISFormatDataset(**settings)
+    records = [{k: v for k, v in r.items() if k != 'sample_idx'} for r in records_of(whole)]
+    if isinstance(indices, int):
+        expected = numbered(records[:indices] if indices >= 0 else records[indices:])
+    else:
+        expected = numbered([records[i] for i in indices])
+    part = whole.get_subset(indices)
+    assert records_of(part) == expected and len(whole) == len(records)
+    assert records_of(LVISFormatDataset(indices=indices, **settings)) == expected
+    rows = part.image_categories()
+    assert len(rows.pointer) == len(expected) + 1
+    assert [r['img_id'] for r in expected] == [r['img_id'] for r in part]
+    assert part.get_data_info(-1)['sample_idx'] == len(part) - 1 if len(part) else True
+    whole.get_subset_(indices)
+    assert records_of(whole) == expected
+
+
+def test_what_is_known_of_labels_follows_the_part(tiny):
+    dataset = LVISFormatDataset(**tiny.write())
+    assert [images.tolist() for images in dataset.images_of_labels()] == [[0, 1, 2], [0], [2]]
+    part = dataset.get_subset([2, 1])
+    assert [images.tolist() for images in part.images_of_labels()] == [[0, 1], [], [0]]
+    dataset.get_subset_(1)
+    assert [images.tolist() for images in dataset.images_of_labels()] == [[0], [0], []]
+
+
+def test_an_index_out_of_range_is_named(tiny):
+    dataset = LVISFormatDataset(**tiny.write())
+    with pytest.raises(UserError, match='has 4, but it has only 4 images'):
+        dataset.get_subset([0, 4])
+    with pytest.raises(IndexError):
+        dataset.get_data_info(4)
+
+
+def test_changing_a_record_changes_nothing_else(tiny):
+    dataset = LVISFormatDataset(**tiny.write())
+    record = dataset.get_data_info(0)
+    record['instances'][0]['mask'][0][0] = 1e9
+    record['instances'].pop()
+    assert len(dataset.get_data_info(0)['instances']) == 3
+    assert dataset.get_data_info(0)['instances'][0]['mask'][0][0] == 4
+
+
+def test_list_of_records_is_made_on_demand(tiny):
+    dataset = LVISFormatDataset(serialize_data=True, **tiny.write())
+    assert [record['img_id'] for record in dataset.data_list] == [7, 2, 5, 11]
+    assert len(pickle.dumps(dataset)) < 10_000
+
+
+def test_a_spawned_worker_reads_what_the_main_process_has(tiny, root):
+    dataset = LVISFormatDataset(pipeline=PIPELINE, **tiny.write())
+    dataset.get_subset_([2, 0])
+    pickled = tiny.root / 'dataset.pickle'
+    pickled.write_bytes(pickle.dumps(dataset))
+    code = (
+        'import pickle, sys, plugins\n'
+        'dataset = pickle.load(open(sys.argv[1], "rb"))\n'
+        'print([dataset[i]["data_samples"].img_id for i in range(len(dataset))])\n'
+    )
+    command = [sys.executable, '-c', code, str(pickled)]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == '[5, 7]', done.stderr
+
+
+def test_cache_is_kept_where_the_config_says(tiny, tmp_path):
+    settings = tiny.write()
+    LVISFormatDataset(cache_dir=str(tmp_path / 'caches'), **settings)
+    assert len(list((tmp_path / 'caches').glob('*-train.json.columns'))) == 1
+    LVISFormatDataset(cache_dir=False, **settings)
+    assert not (tiny.root / '.mmtail').exists()
+    LVISFormatDataset(**settings)
+    assert (tiny.root / '.mmtail' / 'train.json.columns').is_file()
+
+
+def test_warnings_are_logged_again_by_every_run(tiny, monkeypatch):
+    tiny.data['annotations'][0]['area'] = 0
+    settings, logged = tiny.write(), []
+    monkeypatch.setattr(
+        'plugins.datasets.lvis_format_dataset.print_log', lambda text, **_: logged.append(text)
+    )
+    for _ in range(2):
+        LVISFormatDataset(**settings)
+    assert len(logged) == 2 and logged[0] == logged[1]
+    assert logged[0].startswith(f'{tiny.ann_file}: 1 annotation with an area that is not positive')
+
+
+def test_proposals_of_mmdet_reach_the_records(tiny):
+    settings = dict(filter_cfg=FILTER, **tiny.write())
+    proposals = {
+        f'{tiny.image(i).parent.name}/{i:012d}.jpg': dict(bboxes=np.full((1, 4), i))
+        for i in (7, 2, 5, 11)
+    }
+    (tiny.root / 'proposals.pkl').write_bytes(pickle.dumps(proposals))
+    dataset = LVISFormatDataset(proposal_file='proposals.pkl', **settings)
+    assert [r['proposals']['bboxes'][0, 0] for r in dataset] == [7, 2, 5]
+
+
+def test_samplers_of_mmdet_and_ours_agree_on_real_frequencies(shared, tmp_path):
+    from mmengine.dataset import ClassBalancedDataset
+
+    from plugins.datasets.samplers.repeat_factor_sampler import dataset_repeat_factors
+
+    ann_file = shared / 'golden/eval/lvis_val_100.json'
+    dataset = LVISFormatDataset(
+        ann_file=str(ann_file), verify_images=False, cache_dir=tmp_path, filter_cfg=FILTER
+    )
+    stock = ClassBalancedDataset(dataset, oversample_thr=0.1).repeat_indices
+    factors = np.ceil(dataset_repeat_factors(dataset, 0.1)).astype(int)
+    assert np.repeat(np.arange(len(dataset)), factors).tolist() == stock
+    assert len(stock) > len(dataset)

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 from mmcv.transforms import BaseTransform, LoadImageFromFile, RandomApply, RandomChoice
-from mmengine.dataset import BaseDataset
+from mmengine.dataset import BaseDataset, ConcatDataset, RepeatDataset
 
 from plugins.datasets.partners import ServesPartners, UnreadableImageError
 from plugins.datasets.seeded_index import SeededIndex
@@ -122,3 +122,14 @@ def test_a_seeded_sample_is_the_same_every_time(paths):
     noises = {dataset[SeededIndex(0, (1, 2, 3))]['noise'] for _ in range(3)}
     assert len(noises) == 1
     assert dataset[SeededIndex(0, (1, 2, 4))]['noise'] not in noises
+
+
+@pytest.mark.parametrize(
+    'wrap',
+    [lambda one: ConcatDataset([one, one]), lambda one: RepeatDataset(one, times=2)],
+    ids=['concatenated', 'repeated'],
+)
+def test_a_seed_reaches_the_data_set_through_wrappers(paths, wrap):
+    dataset = photos(paths, _Noise())
+    noise = wrap(dataset)[SeededIndex(4, (1, 2, 3))]['noise']
+    assert noise == dataset[SeededIndex(1, (1, 2, 3))]['noise']

@@ -106,6 +106,14 @@ def test_the_global_streams_go_on_as_if_nothing_had_been_drawn():
     assert three() == expected
 
 
+def test_the_streams_of_other_devices_are_not_started_anew(monkeypatch):
+    seeds = []
+    monkeypatch.setattr(torch.cuda, 'manual_seed_all', seeds.append)
+    with seeded(SeededIndex(3, (4, 5, 6))):
+        torch.rand(())
+    assert seeds == []
+
+
 def test_the_streams_are_restored_after_an_error():
     np.random.seed(1)
     expected = np.random.rand()

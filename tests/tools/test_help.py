@@ -11,6 +11,8 @@ TOOLS = (
     'print_config.py',
     'browse_dataset.py',
     'benchmarks/run.py',
+    'benchmarks/annotation_files.py',
+    'benchmarks/annotation_startup.py',
     'data/generate.py',
     'data/coco_to_lvis.py',
     'data/check.py',

@@ -1,7 +1,9 @@
-"""Print and plot the long tail of an annotation file.
+"""Print and plot the long tail of an annotation file, or of what a training pipeline makes of it.
 
-Instances and images per category, frequency groups, instance bins and repeat factors; with
---out-dir also a picture of the tail, with --json everything as numbers.
+Of a file: instances and images per category, frequency groups, instance bins and repeat factors.
+With --config: instances per category that the training pipeline shows, really run, with and without
+repeat-factor sampling and the balanced mixing of images. With --out-dir also a picture, with --json
+everything as numbers.
 """
 
 import argparse
@@ -13,16 +15,22 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tools.light import import_light
 
+VARIANTS = ('uniform', 'rfs', 'rfs-copy-paste', 'rfs-mosaic', 'config')
 GROUPS = {'f': ('frequent', '#3b6fb6'), 'c': ('common', '#e08a1e'), 'r': ('rare', '#c0392b')}
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('ann', help='annotation file in LVIS or COCO format')
-    parser.add_argument('--out-dir', metavar='DIR', help='where to write long_tail.png')
+    parser.add_argument('ann', nargs='?', help='annotation file in LVIS or COCO format')
     parser.add_argument(
-        '--threshold', type=float, default=1e-3, help='repeat-factor threshold t, share of images'
+        '--out-dir', metavar='DIR', help='where to write long_tail.png or pipeline.png'
+    )
+    parser.add_argument(
+        '--threshold',
+        type=float,
+        help='repeat-factor threshold t, share of images (default: 1e-3, with --config that of its '
+        'sampler, if it has one)',
     )
     parser.add_argument('--json', metavar='FILE', help='write the statistics as JSON')
     parser.add_argument('--rare-max', type=int, default=10, help='most images of a rare category')
@@ -34,12 +42,40 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='instance bins: 10, 100, 1000 or 20, 400, 8000',
     )
     parser.add_argument('--rows', type=int, default=0, help='categories to list; 0 lists all')
-    return parser.parse_args(argv)
+    sampling = parser.add_argument_group('sampling of a training pipeline')
+    sampling.add_argument('--config', help='config whose training pipeline is run')
+    sampling.add_argument(
+        '--epochs', type=float, default=1.0, help='epochs to sample; 0.1 is a tenth (default: 1)'
+    )
+    sampling.add_argument(
+        '--workers', type=int, default=2, help='processes that load images (default: 2)'
+    )
+    sampling.add_argument('--seed', type=int, default=0, help='of sampler and transforms')
+    sampling.add_argument(
+        '--variants', nargs='+', choices=VARIANTS, default=VARIANTS, help='default: all'
+    )
+    sampling.add_argument(
+        '--cfg-options',
+        nargs='+',
+        default=[],
+        metavar='KEY=VALUE',
+        help='settings that replace those of the config; lists as key="[a,b]" or key=a,b',
+    )
+    args = parser.parse_args(argv)
+    if (args.ann is None) == (args.config is None):
+        parser.error('name either an annotation file or, with --config, a config')
+    return args
 
 
 def main(argv: list[str] | None = None) -> int:
     """Compute, print and plot; returns the exit code."""
     args = parse_args(argv)
+    if args.config is not None:
+        from tools.data.pipeline_sampling import sample_pipeline  # loads torch and mmdet
+
+        return sample_pipeline(args)
+    if args.threshold is None:
+        args.threshold = 1e-3
     annotations = import_light('annotations')
     try:
         data = annotations.read_annotations(args.ann)

@@ -5,14 +5,14 @@ backend_args = None
 
 train_pipeline = [
     dict(type='LoadImageFromFile', backend_args=backend_args),
-    dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
+    dict(type='LoadCropAnnotations', with_bbox=True, with_mask=True),
     dict(
         type='RandomChoiceResize',
         scales=[(1333, short) for short in (640, 672, 704, 736, 768, 800)],
         keep_ratio=True,
     ),
     dict(type='RandomFlip', prob=0.5),
-    dict(type='PackDetInputs'),
+    dict(type='PackFederatedInputs'),
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile', backend_args=backend_args),

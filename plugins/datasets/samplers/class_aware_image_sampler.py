@@ -8,6 +8,7 @@ from mmengine.dataset import BaseDataset
 
 from mmdet.datasets import ClassAwareSampler
 from mmdet.registry import DATA_SAMPLERS
+from plugins.datasets.class_draw import images_of_labels
 from plugins.errors import UserError
 
 
@@ -26,8 +27,7 @@ class ClassAwareImageSampler(ClassAwareSampler):
     number of processes.
 
     Args:
-        dataset: Gives the labels of image ``i`` by ``get_cat_ids(i)`` and the categories by
-            ``metainfo['classes']``.
+        dataset: As for ``RepeatFactorSampler``; gives the categories by ``metainfo['classes']``.
         num_sample_class: Images drawn in a row when a category's turn comes.
         seed: The same on all ranks; drawn and synchronised if None.
     """
@@ -46,6 +46,11 @@ class ClassAwareImageSampler(ClassAwareSampler):
                 'train_dataloader.sampler: ClassAwareImageSampler needs a data set with '
                 'annotations, and this one has none; check its ann_file or use DefaultSampler'
             )
+
+    def get_cat2imgs(self) -> dict[int, list[int]]:
+        """List the images of every label, as stock does, without a call per image."""
+        images = images_of_labels(self.dataset, len(self.dataset.metainfo['classes']))
+        return {label: positions.tolist() for label, positions in enumerate(images)}
 
     def draw_epoch(self, epoch: int) -> np.ndarray:
         """Draw the images of one epoch, the same on every rank.

@@ -10,12 +10,8 @@ from mmengine.dist import get_dist_info, sync_random_seed
 from torch.utils.data import Sampler
 
 from mmdet.registry import DATA_SAMPLERS
-from plugins.annotations import (
-    category_repeat_factors,
-    count_images,
-    image_repeat_factors,
-    rows_from_lists,
-)
+from plugins.annotations import category_repeat_factors, count_images, image_repeat_factors
+from plugins.datasets.class_draw import categories_of
 from plugins.errors import UserError
 
 
@@ -33,7 +29,8 @@ class RepeatFactorSampler(Sampler):
     same list from (seed, epoch) and take every ``world_size``-th entry.
 
     Args:
-        dataset: Gives the labels of image ``i`` by ``get_cat_ids(i)``.
+        dataset: Has ``image_categories()``, or gives the labels of image ``i`` by
+            ``get_cat_ids(i)``.
         repeat_threshold: Categories in a smaller fraction of the images are repeated; 0 repeats
             nothing.
         rounding: ``'stochastic'`` draws the fraction of a factor, ``'ceil'`` rounds it up.
@@ -112,7 +109,7 @@ def dataset_repeat_factors(dataset: BaseDataset, threshold: float) -> np.ndarray
     Raises:
         UserError: The data set has no images or no annotations.
     """
-    rows = rows_from_lists(dataset.get_cat_ids(i) for i in range(len(dataset)))
+    rows = categories_of(dataset)
     if len(rows.category) == 0:
         missing = 'annotations' if len(dataset) else 'images'
         raise UserError(
