@@ -12,6 +12,7 @@ os.environ['MMTAIL_CACHE'] = _caches.name
 from pathlib import Path
 
 import cv2
+import hypothesis
 import pytest
 import torch
 
@@ -19,6 +20,9 @@ import plugins  # noqa: F401  registers everything and stands in for mmcv._ext
 from mmdet.utils import register_all_modules
 
 torch.set_num_threads(1)
+# How long an example takes says more about the machine's other work than about the code.
+hypothesis.settings.register_profile('mmtail', deadline=None)
+hypothesis.settings.load_profile('mmtail')
 cv2.setNumThreads(0)
 # Short names such as LoadAnnotations mean mmdet's, as they do in a config.
 register_all_modules()

@@ -6,7 +6,7 @@ train_pipeline[2] = dict(type='RandomResize', scale=[(1600, 400), (1600, 1400)],
 # After everything that mixes images, so that pasted objects look like what they stand on; small
 # scales and occlusion can leave objects without a pixel.
 train_pipeline[-1:] = [
-    dict(type='PhotoMetricDistortion'),
+    dict(type='RoundedPhotoMetricDistortion'),
     dict(type='FilterAnnotations', by_mask=True, keep_empty=False),
     train_pipeline[-1],
 ]

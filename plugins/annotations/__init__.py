@@ -38,6 +38,7 @@ from plugins.annotations.repeat_factors import (
     category_repeat_factors,
     count_images,
     image_repeat_factors,
+    images_of_categories,
     rows_from_lists,
 )
 from plugins.annotations.statistics import long_tail_statistics, summary
@@ -68,6 +69,7 @@ __all__ = [
     'image_name',
     'image_path',
     'image_repeat_factors',
+    'images_of_categories',
     'instance_bin',
     'listed_targets',
     'long_tail_statistics',

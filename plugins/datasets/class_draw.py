@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from mmengine.dataset import BaseDataset
 
-from plugins.annotations import ImageCategories, rows_from_lists
+from plugins.annotations import ImageCategories, images_of_categories, rows_from_lists
 
 
 class ClassDraw(NamedTuple):
@@ -55,8 +55,5 @@ def positions_of_labels(rows: ImageCategories, num_labels: int) -> list[np.ndarr
     Returns:
         As `images_of_labels`.
     """
-    num_images = len(rows.pointer) - 1
-    image = np.repeat(np.arange(num_images), np.diff(rows.pointer))
-    pairs = np.unique(rows.category * num_images + image)
-    ends = np.searchsorted(pairs, np.arange(1, num_labels) * num_images)
-    return np.split(pairs % max(num_images, 1), ends)
+    pointer, images = images_of_categories(rows, num_labels)
+    return np.split(images, pointer[1:-1])

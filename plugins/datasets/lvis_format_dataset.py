@@ -213,6 +213,11 @@ class LVISFormatDataset(ServesPartners, BaseDetDataset):
         """Return what ``get_cat_ids`` gives for all images, one entry per instance."""
         return self.data_list.categories()
 
+    @force_full_init
+    def image_sizes(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return widths and heights of all images, int (I,) each, pixels."""
+        return self.data_list.sizes()
+
     @cached_property
     def cat_img_map(self) -> dict[int, list[int]]:
         """Image ids of each category id, which mmdet's samplers read.

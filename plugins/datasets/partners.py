@@ -28,7 +28,9 @@ class ServesPartners:
     Args:
         unreadable: What happens to an image that cannot be decoded, drawn by the sampler or by a
             transform: ``raise`` an error that names it, or ``skip`` it, take another, and log the
-            file and how many there were. In tests it is always an error.
+            file and how many there were. In tests it is always an error. It concerns
+            ``LoadImageFromFile`` in the pipeline itself, not inside a wrapper such as
+            ``RandomApply``.
         **kwargs: As in mmengine's ``BaseDataset``.
 
     Raises:

@@ -6,6 +6,7 @@ from plugins.transforms.insta_boost_polygons import InstaBoostPolygons
 from plugins.transforms.large_scale_jitter import LargeScaleJitter
 from plugins.transforms.load_crop_annotations import LoadCropAnnotations
 from plugins.transforms.pack_federated_inputs import PackFederatedInputs
+from plugins.transforms.rounded_photo_metric_distortion import RoundedPhotoMetricDistortion
 
 __all__ = [
     'BalancedCopyPaste',
@@ -14,4 +15,5 @@ __all__ = [
     'LargeScaleJitter',
     'LoadCropAnnotations',
     'PackFederatedInputs',
+    'RoundedPhotoMetricDistortion',
 ]

@@ -29,10 +29,19 @@ def check_probability(transform: object, **values: float) -> None:
             raise UserError(f'{_name(transform, key)}={value!r} must be a probability, from 0 to 1')
 
 
+def check_size(transform: object, **values: Sequence[int]) -> None:
+    """Refuse anything but a width and a height, whole numbers >= 1."""
+    for key, value in values.items():
+        if not _is_pair(value):
+            raise UserError(f'{_name(transform, key)}={value!r} must be (width, height)')
+        check_count(transform, **{f'{key}[0]': value[0], f'{key}[1]': value[1]})
+
+
 def check_range(transform: object, **values: Sequence[float]) -> None:
     """Refuse anything but a smaller and a larger number above 0."""
     for key, value in values.items():
-        if not (len(value) == 2 and 0 < value[0] <= value[1] < np.inf):
+        is_pair = _is_pair(value) and all(isinstance(limit, Real) for limit in value)
+        if not (is_pair and 0 < value[0] <= value[1] < np.inf):
             raise UserError(
                 f'{_name(transform, key)}={value!r} must be (smallest, largest), both above 0'
             )
@@ -40,3 +49,7 @@ def check_range(transform: object, **values: Sequence[float]) -> None:
 
 def _name(transform: object, key: str) -> str:
     return f'train_pipeline: {type(transform).__name__}.{key}'
+
+
+def _is_pair(value: object) -> bool:
+    return isinstance(value, (tuple, list)) and len(value) == 2

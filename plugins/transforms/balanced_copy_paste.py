@@ -139,6 +139,13 @@ class BalancedCopyPaste(MixingTransform):
             if source_transforms is None
             else [TRANSFORMS.build(transform) for transform in source_transforms]
         )
+        mixing = [one for one in self.source_transforms or () if isinstance(one, MixingTransform)]
+        if mixing:
+            raise UserError(
+                'train_pipeline: BalancedCopyPaste.source_transforms has '
+                f'{type(mixing[0]).__name__}; a source image cannot be mixed itself, put it into '
+                'train_pipeline'
+            )
         self.occlusion = Occlusion(box_shift, visible_area)
         self.can_paste = True
 

@@ -10,9 +10,9 @@ from plugins.errors import UserError
 from plugins.structures import CropMasks
 from plugins.transforms.argument_checks import (
     check_at_least,
-    check_count,
     check_probability,
     check_range,
+    check_size,
 )
 from plugins.transforms.federated_lists import merge_images, write_lists
 from plugins.transforms.mixing_transform import MixingTransform
@@ -80,12 +80,7 @@ class BalancedMosaic(MixingTransform):
         recompute_bbox: bool = True,
     ) -> None:
         super().__init__(prob, repeat_threshold)
-        if len(img_scale) != 2:
-            raise UserError(
-                f'train_pipeline: BalancedMosaic.img_scale={img_scale!r} must be (width, height)'
-            )
-        width, height = img_scale
-        check_count(self, **{'img_scale[0]': width, 'img_scale[1]': height})
+        check_size(self, img_scale=img_scale)
         check_range(self, center_ratio_range=center_ratio_range)
         if center_ratio_range[1] > 2:
             raise UserError(
@@ -95,7 +90,7 @@ class BalancedMosaic(MixingTransform):
         check_at_least(self, 0, pad_val=pad_val)
         check_at_least(self, 0, min_box_side=min_box_side, min_mask_area=min_mask_area)
         check_probability(self, min_area_left=min_area_left)
-        self.img_scale = (width, height)
+        self.img_scale = tuple(img_scale)
         self.center_ratio_range = tuple(center_ratio_range)
         self.pad_val = pad_val
         self.rules = ObjectRules(min_box_side, min_mask_area, min_area_left, recompute_bbox)

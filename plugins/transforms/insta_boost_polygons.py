@@ -7,6 +7,12 @@ from mmcv.transforms import BaseTransform
 from mmdet.registry import TRANSFORMS
 from plugins.errors import UserError
 from plugins.structures.segmentation_crops import crops_of_segmentations
+from plugins.transforms.argument_checks import (
+    check_at_least,
+    check_count,
+    check_probability,
+    check_range,
+)
 from plugins.transforms.insta_boost_motion import (
     Motion,
     bounds,
@@ -31,13 +37,17 @@ class InstaBoostPolygons(BaseTransform):
     Crowd regions, objects without polygons and objects that would leave the image stay where they
     are, and the pixels of all of them but the crowds are neither inpainted nor covered. No object
     and no category is added or lost, so that the federated lists stay true. Masks are not cut
-    where two groups come to overlap. The colour change of the paper is ``PhotoMetricDistortion``.
+    where two groups come to overlap. For the colour change of the paper see
+    ``RoundedPhotoMetricDistortion``.
 
     Args:
         prob: Probability that an image is changed, in [0, 1].
         shift_divisor: The largest shift is the side of the group's box over this; at least 1.
         scale_range: Smallest and largest scale of a group, larger than 0.
         max_degrees: Largest rotation either way.
+
+    Raises:
+        UserError: An option is out of range.
     """
 
     def __init__(
@@ -48,22 +58,10 @@ class InstaBoostPolygons(BaseTransform):
         scale_range: tuple[float, float] = (0.8, 1.2),
         max_degrees: float = 1.0,
     ) -> None:
-        if not 0 <= prob <= 1:
-            raise UserError(f'train_pipeline: InstaBoostPolygons.prob={prob} must be in [0, 1]')
-        if shift_divisor < 1:
-            raise UserError(
-                f'train_pipeline: InstaBoostPolygons.shift_divisor={shift_divisor} must be 1 or '
-                'more'
-            )
-        if len(scale_range) != 2 or not 0 < scale_range[0] <= scale_range[1]:
-            raise UserError(
-                f'train_pipeline: InstaBoostPolygons.scale_range={scale_range} must be (smallest, '
-                'largest), both larger than 0'
-            )
-        if max_degrees < 0:
-            raise UserError(
-                f'train_pipeline: InstaBoostPolygons.max_degrees={max_degrees} must not be negative'
-            )
+        check_probability(self, prob=prob)
+        check_count(self, shift_divisor=shift_divisor)
+        check_range(self, scale_range=scale_range)
+        check_at_least(self, 0, max_degrees=max_degrees)
         self.prob = prob
         self.shift_divisor = shift_divisor
         self.scale_range = tuple(scale_range)

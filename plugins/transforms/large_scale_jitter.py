@@ -12,7 +12,7 @@ from mmdet.datasets.transforms import Pad, RandomCrop, Resize
 from mmdet.registry import TRANSFORMS
 from mmdet.structures.bbox import autocast_box_type
 from plugins.errors import UserError
-from plugins.transforms.argument_checks import check_count, check_range
+from plugins.transforms.argument_checks import check_range, check_size
 
 
 @TRANSFORMS.register_module()
@@ -40,11 +40,7 @@ class LargeScaleJitter(Resize):
         ratio_range: tuple[float, float] = (0.1, 2.0),
         pad_val: float = 0,
     ) -> None:
-        if not isinstance(scale, (tuple, list)) or len(scale) != 2:
-            raise UserError(
-                f'train_pipeline: LargeScaleJitter.scale={scale!r} must be (width, height)'
-            )
-        check_count(self, **{'scale[0]': scale[0], 'scale[1]': scale[1]})
+        check_size(self, scale=scale)
         check_range(self, ratio_range=ratio_range)
         if not isinstance(pad_val, Real) or not 0 <= pad_val <= 255:
             raise UserError(

@@ -4,7 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from plugins.annotations import ImageCategories, category_repeat_factors, image_repeat_factors
+from plugins.annotations import (
+    ImageCategories,
+    category_repeat_factors,
+    image_repeat_factors,
+    images_of_categories,
+)
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ def partner_draws(rows: ImageCategories, num_categories: int, threshold: float) 
             of images with category c; at 0 every factor is 1.
     """
     num_images = len(rows.pointer) - 1
-    pointer, images = _images_of_categories(rows, num_categories)
+    pointer, images = images_of_categories(rows, num_categories)
     factors = category_repeat_factors(np.diff(pointer), num_images, threshold)
     return PartnerDraws(
         factors,
@@ -67,22 +72,6 @@ def partner_draws(rows: ImageCategories, num_categories: int, threshold: float) 
         pointer,
         images,
     )
-
-
-def _images_of_categories(
-    rows: ImageCategories, num_categories: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """The rows turned over: compressed rows of the images of each category, each image once."""
-    image = np.repeat(np.arange(len(rows.pointer) - 1), np.diff(rows.pointer))
-    # numpy sorts short integers in linear time; this is most of the work at LVIS scale.
-    kind = np.uint16 if num_categories <= 2**16 else np.int64
-    category = np.asarray(rows.category).astype(kind)
-    order = np.argsort(category, kind='stable')
-    image, category = image[order], category[order]
-    first = np.ones(len(image), bool)
-    first[1:] = (image[1:] != image[:-1]) | (category[1:] != category[:-1])
-    counts = np.bincount(category[first], minlength=num_categories)
-    return np.concatenate([[0], np.cumsum(counts)]), image[first]
 
 
 def _draw(sums: np.ndarray) -> int:

@@ -5,11 +5,16 @@ import sys
 
 import numpy as np
 import pytest
+from mmengine.dataset import DefaultSampler
 
-from mmdet.datasets import LVISV1Dataset
+from mmdet.datasets import AspectRatioBatchSampler, LVISV1Dataset
 from mmdet.registry import DATASETS
 from plugins.annotations import AnnotationError
-from plugins.datasets import ClassDraw, LVISFormatDataset
+from plugins.datasets import (
+    ClassDraw,
+    LVISFormatDataset,
+    ResumableAspectRatioBatchSampler,
+)
 from plugins.errors import UserError
 from tests.annotations.cache.conftest import TOLERATED, adversarial_data
 from tests.annotations.cache.former_loader import former_records
@@ -370,7 +375,8 @@ def test_a_spawned_worker_reads_what_the_main_process_has(tiny, root):
     assert done.stdout.splitlines()[-1] == '[5, 7]', done.stderr
 
 
-def test_cache_is_kept_where_the_config_says(tiny, tmp_path):
+def test_cache_is_kept_where_the_config_says(tiny, tmp_path, monkeypatch):
+    monkeypatch.delenv('MMTAIL_CACHE', raising=False)
     settings = tiny.write()
     LVISFormatDataset(cache_dir=str(tmp_path / 'caches'), **settings)
     assert len(list((tmp_path / 'caches').glob('*-train.json.columns'))) == 1
@@ -416,3 +422,18 @@ def test_samplers_of_mmdet_and_ours_agree_on_real_frequencies(shared, tmp_path):
     factors = np.ceil(dataset_repeat_factors(dataset, 0.1)).astype(int)
     assert np.repeat(np.arange(len(dataset)), factors).tolist() == stock
     assert len(stock) > len(dataset)
+
+
+def test_batches_of_one_orientation_need_no_records(tiny, monkeypatch):
+    tiny.data['images'][1].update(width=48, height=64)
+    dataset = LVISFormatDataset(**tiny.write(), pipeline=[])
+    sampler = DefaultSampler(dataset, shuffle=False)
+    stock = list(AspectRatioBatchSampler(sampler, 2))
+    monkeypatch.setattr(dataset, 'get_data_info', None)
+    assert list(ResumableAspectRatioBatchSampler(sampler, 2)) == stock
+    assert [width < height for width, height in zip(*dataset.image_sizes(), strict=True)] == [
+        False,
+        True,
+        False,
+        False,
+    ]

@@ -244,6 +244,11 @@ def test_source_transforms_take_the_place_of_the_jitter():
     assert boxes[:, 2].max() <= 50 and boxes[:, 3].max() <= 60  # the source scenes are 60 x 50
 
 
+def test_source_transforms_that_mix_are_refused():
+    with pytest.raises(UserError, match='BalancedMosaic; a source image cannot be mixed'):
+        bound(source_transforms=[dict(type='BalancedMosaic')])
+
+
 def test_source_transforms_of_another_size_are_refused():
     transform = bound(source_transforms=[dict(type='Pad', size=(120, 110))])
     with pytest.raises(UserError, match=r'120 x 110 pixels \(w x h\), the sample has 96 x 72'):

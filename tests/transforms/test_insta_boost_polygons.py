@@ -218,7 +218,15 @@ def test_more_than_255_objects_leave_no_trace_of_themselves():
 
 @pytest.mark.parametrize(
     ('option', 'value'),
-    [('prob', 1.5), ('shift_divisor', 0), ('scale_range', (1.2, 0.8)), ('max_degrees', -1)],
+    [
+        ('prob', 1.5),
+        ('prob', '0.5'),
+        ('shift_divisor', 0),
+        ('scale_range', (1.2, 0.8)),
+        ('scale_range', 1.2),
+        ('max_degrees', -1),
+        ('max_degrees', float('nan')),
+    ],
 )
 def test_a_wrong_option_is_named(option, value):
     with pytest.raises(UserError, match=f'InstaBoostPolygons.{option}='):

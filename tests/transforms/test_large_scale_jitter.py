@@ -154,6 +154,7 @@ def test_an_image_without_objects_stays_without():
         (dict(scale=(1024.5, 800)), 'scale'),
         (dict(scale=SCALE, ratio_range=(2.0, 0.1)), 'ratio_range'),
         (dict(scale=SCALE, ratio_range=(0, 1)), 'ratio_range'),
+        (dict(scale=SCALE, ratio_range=2.0), 'ratio_range'),
         (dict(scale=SCALE, pad_val=256), 'pad_val'),
         (dict(scale=SCALE, pad_val='black'), 'pad_val'),
     ],

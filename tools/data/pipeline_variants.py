@@ -16,7 +16,12 @@ VARIANTS = {
 _MOSAIC, _COPY_PASTE = 'BalancedMosaic', 'BalancedCopyPaste'
 _MIXES = {'rfs-copy-paste': _COPY_PASTE, 'rfs-mosaic': _MOSAIC}
 _REPEATING_WRAPPERS = ('ClassBalancedDataset', 'RepeatDataset')
-_AFTER_COPY_PASTE = ('FilterAnnotations', 'PhotoMetricDistortion', 'Pack')
+_AFTER_COPY_PASTE = (
+    'FilterAnnotations',
+    'PhotoMetricDistortion',
+    'RoundedPhotoMetricDistortion',
+    'Pack',
+)
 
 
 def variant_loader(config: Config, variant: str, threshold: float | None = None) -> ConfigDict:

@@ -134,7 +134,7 @@ class _Opener:
             if store is not None:
                 return store
             raise UserError(
-                f'train_dataloader.dataset.cache_dir={str(place.columns.parent)!r} cannot be '
+                f'dataset.cache_dir={str(place.columns.parent)!r} cannot be '
                 f'written ({error}); name another folder, or False to keep the annotations in '
                 'memory'
             ) from None
@@ -225,11 +225,6 @@ def _lock(place: Place, say_waiting: Callable[[], None]) -> Iterator[None]:
         except Timeout:
             say_waiting()
             lock.acquire(poll_interval=_POLL)
-    except NotImplementedError:
-        # A file system without locks: two processes may do the same work, but each puts the
-        # complete result into place in one step.
-        yield
-        return
     except OSError as error:
         raise _UnwritableError(error.strerror or error) from error
     try:

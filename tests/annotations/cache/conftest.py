@@ -102,6 +102,12 @@ print(json.dumps([store.num_images, str(store.path), said]))
 """
 
 
+@pytest.fixture(autouse=True)
+def no_named_folder(monkeypatch):
+    """Caches are where they are without the variable that other tests set."""
+    monkeypatch.delenv('MMTAIL_CACHE', raising=False)
+
+
 @pytest.fixture
 def adversarial() -> dict:
     return adversarial_data()

@@ -37,7 +37,9 @@ def test_mixing_is_removed_kept_or_put_in_at_its_place():
     ]
 
 
-@pytest.mark.parametrize('name', ['PhotoMetricDistortion', 'FilterAnnotations'])
+@pytest.mark.parametrize(
+    'name', ['PhotoMetricDistortion', 'RoundedPhotoMetricDistortion', 'FilterAnnotations']
+)
 def test_copy_paste_is_put_before_colours_and_filters(name):
     config = config_of(*LOAD, *MIDDLE, dict(type=name), *END)
     assert steps(config, 'rfs-copy-paste')[-3:] == [
