@@ -6,23 +6,32 @@ import numpy as np
 import pycocotools.mask as mask_util
 from torch import Tensor
 
+from plugins.structures import EncodedMasks
+
 
 def compact(img_id: int, instances: dict) -> dict:
-    """Return one image's detections without tensors and full-size masks."""
+    """Return one image's detections without tensors and full-size masks, numbers as float32."""
     result = dict(
         img_id=img_id,
-        bboxes=instances['bboxes'].cpu().numpy(),
-        scores=instances['scores'].cpu().numpy(),
+        bboxes=_numbers(instances['bboxes']),
+        scores=_numbers(instances['scores']),
         labels=instances['labels'].cpu().numpy(),
         masks=_encode(instances['masks']) if 'masks' in instances else None,
     )
     if 'mask_scores' in instances:
-        result['mask_scores'] = instances['mask_scores'].cpu().numpy()
+        result['mask_scores'] = _numbers(instances['mask_scores'])
     return result
 
 
-def _encode(masks: Tensor | list[dict]) -> list[dict]:
-    """Run-length code boolean masks (N, H, W); codes are passed through."""
+def _numbers(values: Tensor) -> np.ndarray:
+    """Autocast leaves half precision, some of which numpy does not have."""
+    return values.float().cpu().numpy()
+
+
+def _encode(masks: EncodedMasks | Tensor | list[dict]) -> list[dict]:
+    """Run-length codes; boolean tensors (N, H, W) of stock heads are encoded."""
+    if isinstance(masks, EncodedMasks):
+        return masks.rles()
     if not isinstance(masks, Tensor):
         return masks
     pixels = masks.detach().cpu().numpy().astype(np.uint8)
