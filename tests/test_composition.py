@@ -182,6 +182,6 @@ def test_combination_trains_and_tests(root, choice):
     assert any(expected in name for name in trained)
     assert choice['phase'] == 'whole' or all(expected in name for name in trained)
     found = test_step(model, make_batch(NUM_CLASSES, size=64))[0].pred_instances
-    assert len(found.masks) == len(found) > 0 and found.masks.shape[1:] == (64, 64)
+    assert len(found.masks) == len(found) > 0 and found.masks.cpu().shape[1:] == (64, 64)
     assert found.scores.min() >= 0 and found.scores.max() <= 1
     assert found.labels.min() >= 0 and found.labels.max() < NUM_CLASSES

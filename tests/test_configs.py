@@ -102,7 +102,7 @@ def test_shrunk_model_trains_two_steps_and_tests_an_image(cfg):
         optimizer.step()
     found = test_step(model, make_batch(cfg.num_classes))[0].pred_instances
     assert torch.isfinite(found.bboxes).all() and torch.isfinite(found.scores).all()
-    assert len(found.masks) == len(found.scores) > 0 and found.masks.shape[1:] == (128, 128)
+    assert len(found.masks) == len(found.scores) > 0 and found.masks.cpu().shape[1:] == (128, 128)
     assert found.labels.min() >= 0 and found.labels.max() < cfg.num_classes
 
 

@@ -1,16 +1,21 @@
 """A cascade whose stages come from one box-head dict."""
 
+from collections.abc import Iterator
+
 from mmengine.structures import InstanceData
 from torch import Tensor
 
 from mmdet.models.roi_heads import CascadeRoIHead
+from mmdet.models.task_modules.samplers import SamplingResult
 from mmdet.registry import MODELS
+from plugins.roi_heads.label_masks import label_loss_only
 from plugins.roi_heads.stages import expand_stages, place_last
+from plugins.roi_heads.uniform_testing import UniformTesting
 from plugins.roi_heads.uniform_training import UniformTraining
 
 
 @MODELS.register_module()
-class UniformCascadeRoIHead(UniformTraining, CascadeRoIHead):
+class UniformCascadeRoIHead(UniformTraining, UniformTesting, CascadeRoIHead):
     """``CascadeRoIHead`` (Cai & Vasconcelos 2018) with one address per part.
 
     Stock repeats the whole box head three times in every config that changes its loss. Here
@@ -48,18 +53,18 @@ class UniformCascadeRoIHead(UniformTraining, CascadeRoIHead):
             **kwargs,
         )
 
-    def predict_mask(
+    def mask_loss(
         self,
+        stage: int,
         x: tuple[Tensor, ...],
-        batch_img_metas: list[dict],
-        results_list: list[InstanceData],
-        rescale: bool = False,
-    ) -> list[InstanceData]:
-        """Predict masks as stock does, also on flipped views.
+        sampling_results: list[SamplingResult],
+        batch_gt_instances: list[InstanceData],
+        **kwargs,
+    ) -> dict:
+        """Compute the mask loss as stock does, from the maps of the labels alone if possible."""
+        with label_loss_only(self.mask_head[stage], sampling_results) as results:
+            return super().mask_loss(stage, x, results, batch_gt_instances, **kwargs)
 
-        Stock merges the stages with a function made for merging views: for a flipped image it
-        un-flips every stage's mask, which raises (a negative step on a tensor) and would be wrong,
-        because the stages share one view.
-        """
-        one_view = [{**meta, 'flip': False} for meta in batch_img_metas]
-        return super().predict_mask(x, one_view, results_list, rescale)
+    def _mask_logits(self, x: tuple[Tensor, ...], rois: Tensor) -> Iterator[Tensor]:
+        for stage in range(self.num_stages):
+            yield self._mask_forward(stage, x, rois)['mask_preds']

@@ -1,5 +1,7 @@
 """Hybrid Task Cascade whose stages come from one dict per part."""
 
+from collections.abc import Iterator
+
 from mmengine.structures import InstanceData
 from torch import Tensor
 
@@ -63,15 +65,25 @@ class UniformHTCRoIHead(UniformCascadeRoIHead, HybridTaskCascadeRoIHead):
         """
         if training:
             return super()._mask_forward(stage, x, rois, semantic_feat, training)
-        feats = self._mask_feats(x, rois, semantic_feat)
-        logits, last_feat = [], None
-        for head in self.mask_head:
-            preds, feat = head(feats, last_feat)
-            logits.append(preds)
-            last_feat = feat if self.mask_info_flow else None
-        return dict(mask_preds=logits if self.mask_merge == 'mean' else logits[-1:])
+        return dict(mask_preds=list(self._mask_logits(x, rois, semantic_feat)))
 
-    def _mask_feats(self, x: tuple[Tensor, ...], rois: Tensor, semantic_feat: Tensor) -> Tensor:
+    def _mask_logits(
+        self, x: tuple[Tensor, ...], rois: Tensor, semantic_feat: Tensor | None
+    ) -> Iterator[Tensor]:
+        """Run the heads one after the other on the same RoI features."""
+        feats = self._mask_feats(x, rois, semantic_feat)
+        last_feat = None
+        for stage, head in enumerate(self.mask_head):
+            if self.mask_merge == 'mean' or stage == self.num_stages - 1:
+                logits, feat = head(feats, last_feat)
+                yield logits
+            elif self.mask_info_flow:
+                feat = head(feats, last_feat, return_logits=False)
+            last_feat = feat if self.mask_info_flow else None
+
+    def _mask_feats(
+        self, x: tuple[Tensor, ...], rois: Tensor, semantic_feat: Tensor | None
+    ) -> Tensor:
         # The stages share the extractor's settings, and RoIAlign has no weights.
         extractor = self.mask_roi_extractor[-1]
         feats = extractor(x[: extractor.num_inputs], rois)
@@ -79,6 +91,28 @@ class UniformHTCRoIHead(UniformCascadeRoIHead, HybridTaskCascadeRoIHead):
             semantic = self.semantic_roi_extractor([semantic_feat], rois)
             feats = feats + adaptive_avg_pool2d(semantic, feats.shape[-2:])
         return feats
+
+    def mask_maps(
+        self,
+        x: tuple[Tensor, ...],
+        boxes: list[Tensor],
+        labels: list[Tensor],
+        semantic_feat: Tensor | None = None,
+    ) -> list[Tensor]:
+        """Predict the mask probabilities of boxes, see ``PredictsMaskMaps``.
+
+        Args:
+            x: Feature pyramid of the batch.
+            boxes: Of every image, float (n_i, 4) in pixels of the network's input.
+            labels: Of every image, int64 (n_i,).
+            semantic_feat: Output of the semantic branch; computed here if it is needed and None.
+
+        Returns:
+            Of every image, float (n_i, S, S).
+        """
+        if self.with_semantic and semantic_feat is None:
+            _, semantic_feat = self.semantic_head(x)
+        return super().mask_maps(x, boxes, labels, semantic_feat=semantic_feat)
 
     def predict_mask(
         self,
@@ -88,8 +122,7 @@ class UniformHTCRoIHead(UniformCascadeRoIHead, HybridTaskCascadeRoIHead):
         results_list: list[InstanceData],
         rescale: bool = False,
     ) -> list[InstanceData]:
-        """Predict masks as stock does, also on flipped views, as ``UniformCascadeRoIHead``."""
-        one_view = [{**meta, 'flip': False} for meta in batch_img_metas]
-        return HybridTaskCascadeRoIHead.predict_mask(
-            self, x, semantic_heat, one_view, results_list, rescale
+        """Add masks to detections, see ``PredictsMaskMaps``; stock's order of arguments."""
+        return super().predict_mask(
+            x, batch_img_metas, results_list, rescale, semantic_feat=semantic_heat
         )

@@ -1,13 +1,21 @@
 """The RoI head of Mask R-CNN under the addresses of a cascade."""
 
+from collections.abc import Iterator
+
+from mmengine.structures import InstanceData
+from torch import Tensor
+
 from mmdet.models.roi_heads import StandardRoIHead
+from mmdet.models.task_modules.samplers import SamplingResult
 from mmdet.registry import MODELS
+from plugins.roi_heads.label_masks import label_loss_only
 from plugins.roi_heads.stages import expand_stages, place_last
+from plugins.roi_heads.uniform_testing import UniformTesting
 from plugins.roi_heads.uniform_training import UniformTraining
 
 
 @MODELS.register_module()
-class UniformRoIHead(UniformTraining, StandardRoIHead):
+class UniformRoIHead(UniformTraining, UniformTesting, StandardRoIHead):
     """``StandardRoIHead`` that a config addresses like a cascade of one stage.
 
     A fragment written for a cascade (a loss, a classifier, a ``last_mask_head``) means the same
@@ -37,3 +45,17 @@ class UniformRoIHead(UniformTraining, StandardRoIHead):
             train_cfg=expand_stages(train_cfg, 1, 'train_cfg.rcnn')[0],
             **kwargs,
         )
+
+    def mask_loss(
+        self,
+        x: tuple[Tensor, ...],
+        sampling_results: list[SamplingResult],
+        bbox_feats: Tensor,
+        batch_gt_instances: list[InstanceData],
+    ) -> dict:
+        """Compute the mask loss as stock does, from the maps of the labels alone if possible."""
+        with label_loss_only(self.mask_head, sampling_results) as results:
+            return super().mask_loss(x, results, bbox_feats, batch_gt_instances)
+
+    def _mask_logits(self, x: tuple[Tensor, ...], rois: Tensor) -> Iterator[Tensor]:
+        yield self._mask_forward(x, rois)['mask_preds']

@@ -8,6 +8,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
+from mmdet.registry import MODELS
 from tests.steps import make_batch
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,6 +30,27 @@ NANO = dict(
     test_cfg=dict(rpn=dict(nms_pre=100, max_per_img=40), rcnn=dict(score_thr=0, max_per_img=20)),
 )
 
+# Options of HTC's RoI head that give it a semantic branch, on the features of `pyramid`.
+SEMANTIC = dict(
+    semantic_roi_extractor=dict(
+        type='SingleRoIExtractor',
+        roi_layer=dict(type='RoIAlign', output_size=14, sampling_ratio=0),
+        out_channels=16,
+        featmap_strides=[8],
+    ),
+    semantic_head=dict(
+        type='FusedSemanticHead',
+        num_ins=4,
+        fusion_level=1,
+        seg_scale_factor=0.125,
+        num_convs=1,
+        in_channels=16,
+        conv_out_channels=16,
+        num_classes=3,
+        loss_seg=dict(type='CrossEntropyLoss', ignore_index=255, loss_weight=0.2),
+    ),
+)
+
 
 def nano_model(name: str, **more) -> ConfigDict:
     """Config of ``mask-rcnn`` or ``cascade-mask-rcnn``, with more settings merged in."""
@@ -36,6 +58,15 @@ def nano_model(name: str, **more) -> ConfigDict:
     cfg.merge_from_dict(dict(model=copy.deepcopy(NANO)))
     cfg.merge_from_dict(dict(model=copy.deepcopy(more)))
     return cfg.model
+
+
+def nano_roi_head(name: str, **more) -> nn.Module:
+    """The RoI head of such a model alone; more settings are those of the model."""
+    model = nano_model(name, **more)
+    model.roi_head.update(train_cfg=model.train_cfg.rcnn, test_cfg=model.test_cfg.rcnn)
+    head = MODELS.build(model.roi_head)
+    head.init_weights()
+    return head
 
 
 def box_heads(detector: nn.Module) -> list[nn.Module]:
@@ -61,6 +92,35 @@ def propose(count: int) -> InstanceData:
         scores=torch.rand(count),
         labels=torch.zeros(count, dtype=torch.long),
     )
+
+
+def assert_same_detections(found: InstanceData, expected: InstanceData) -> None:
+    """Compare detections, ours or stock's, and their masks.
+
+    A mask may differ in a pixel of ten thousand: the map of one class and that class's map among
+    all are sums of the same products, rounded differently, and may fall on either side of the
+    threshold.
+    """
+    assert len(found) == len(expected) > 0
+    for key in ('bboxes', 'scores', 'labels'):
+        assert torch.equal(found[key], expected[key]), key
+    masks, others = found.masks.cpu(), expected.masks.cpu()
+    assert masks.shape == others.shape and masks.any()
+    assert (masks != others).float().mean() <= 1e-4
+
+
+def assert_same_gradients(model: nn.Module, other: nn.Module) -> None:
+    """Compare the gradients of two models with the same parameters."""
+    expected = dict(other.named_parameters())
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            torch.testing.assert_close(
+                parameter.grad,
+                expected[name].grad,
+                rtol=1e-4,
+                atol=1e-6,
+                msg=lambda text, name=name: f'{name}: {text}',
+            )
 
 
 def drawn_batch(num_images: int = 2, label: int = 2) -> dict:
