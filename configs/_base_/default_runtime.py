@@ -5,7 +5,6 @@ custom_imports = dict(imports=['plugins'], allow_failed_imports=False)
 
 default_hooks = dict(checkpoint=dict(type='AtomicCheckpointHook', max_keep_ckpts=3))
 
-# Used by `tools/test.py --tta` together with the data set's `tta_pipeline`.
-tta_model = dict(
-    type='MaskTTAModel', tta_cfg=dict(nms=dict(type='nms', iou_threshold=0.5), max_per_img=300)
-)
+# Used by `tools/test.py --tta` together with the data set's `tta_pipeline`. As many detections
+# remain as without it.
+tta_model = dict(type='MaskTTAModel', tta_cfg=dict(nms=dict(type='nms', iou_threshold=0.5)))

@@ -12,7 +12,10 @@ train_pipeline[2] = dict(type='Resize', scale=(333, 200), keep_ratio=True)
 test_pipeline = _base_.test_pipeline
 test_pipeline[1].scale = (333, 200)
 tta_pipeline = _base_.tta_pipeline
-tta_pipeline[1].transforms[0][0].scale = (333, 200)
+tta_pipeline[1].transforms[0] = [
+    dict(type='Resize', scale=scale, keep_ratio=True)
+    for scale in ((333, 200), (267, 160), (400, 240))
+]
 
 model = dict(
     roi_head=dict(

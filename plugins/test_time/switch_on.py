@@ -25,10 +25,7 @@ def use_test_time_augmentation(cfg: Config) -> None:
         cfg: The config of the test, changed in place.
     """
     if 'tta_model' not in cfg:
-        cfg.tta_model = ConfigDict(
-            type='MaskTTAModel',
-            tta_cfg=dict(nms=dict(type='nms', iou_threshold=0.5), max_per_img=300),
-        )
+        cfg.tta_model = ConfigDict(type='MaskTTAModel')
     dataset = cfg.test_dataloader.dataset
     while 'dataset' in dataset:
         dataset = dataset.dataset

@@ -33,7 +33,7 @@ def test_bare_state_dict_passes():
 def test_test_time_wrapper_is_looked_through():
     model = _model()
     model.test_step = None  # the wrapper only asks for its existence
-    wrapped = MaskTTAModel(module=model, tta_cfg=ConfigDict())
+    wrapped = MaskTTAModel(module=model, tta_cfg=ConfigDict(max_per_img=1))
     CheckpointFitHook(whole=True).after_load_checkpoint(
         _runner(wrapped), dict(state_dict=model.state_dict())
     )

@@ -28,7 +28,11 @@ tta_pipeline = [
     dict(
         type='TestTimeAug',
         transforms=[
-            [dict(type='Resize', scale=image_scale, keep_ratio=True)],
+            # One view for every combination of scale and flip.
+            [
+                dict(type='Resize', scale=scale, keep_ratio=True)
+                for scale in (image_scale, (1067, 640), (1600, 960))
+            ],
             [dict(type='RandomFlip', prob=0.0), dict(type='RandomFlip', prob=1.0)],
             [dict(type='LoadAnnotations', with_bbox=True, with_mask=True)],
             [

@@ -10,7 +10,10 @@ train_pipeline[2] = dict(type='Resize', scale=image_scale, keep_ratio=True)
 test_pipeline = _base_.test_pipeline
 test_pipeline[1].scale = image_scale
 tta_pipeline = _base_.tta_pipeline
-tta_pipeline[1].transforms[0][0].scale = image_scale
+tta_pipeline[1].transforms[0] = [
+    dict(type='Resize', scale=scale, keep_ratio=True)
+    for scale in (image_scale, (192, 160), (320, 256))
+]
 
 train_dataloader = dict(
     dataset=dict(
