@@ -40,6 +40,25 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         default='none',
         help='job launcher',
     )
+    parser.add_argument(
+        '--max-per-img',
+        type=int,
+        metavar='N',
+        help='detections per image; without --dets-per-class AP_old@N is reported as well',
+    )
+    parser.add_argument(
+        '--dets-per-class',
+        type=int,
+        metavar='K',
+        help='report AP_fixed@K: the best K detections of every category over the whole set, and '
+        'keep no more than the protocols need (goes well with --max-per-img 10000)',
+    )
+    parser.add_argument(
+        '--resume',
+        action='store_true',
+        help='go on with the images that a killed test of the same model, checkpoint and data set '
+        'has not done (they are in <work dir>/results)',
+    )
     parser.add_argument('--tta', action='store_true', help='test-time augmentation')
     # Older launchers pass the rank as a flag; torchrun uses the environment.
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
@@ -55,11 +74,17 @@ def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     import plugins  # noqa: F401  before anything that imports mmdet.models
     from mmdet.engine.hooks.utils import trigger_visualization_hook
-    from mmdet.evaluation import DumpDetResults
-    from plugins.runtime import build_runner, load_experiment, report_user_errors
+    from plugins.runtime import (
+        build_runner,
+        dump_predictions,
+        limit_detections,
+        load_experiment,
+        report_user_errors,
+    )
     from plugins.test_time import use_test_time_augmentation
 
-    with report_user_errors():
+    on_interrupt = 'with --resume a test scored by LVISProtocolMetric goes on where it was'
+    with report_user_errors(after_interrupt=on_interrupt):
         cfg = load_experiment(args)
         cfg.load_from = args.checkpoint
         cfg.resume = False
@@ -67,9 +92,11 @@ def main(argv: list[str] | None = None) -> int:
             cfg = trigger_visualization_hook(cfg, args)
         if args.tta:
             use_test_time_augmentation(cfg)
+        limit_detections(cfg, max_per_img=args.max_per_img, dets_per_class=args.dets_per_class)
         runner = build_runner(cfg, whole_checkpoint=True)
+        runner.register_hook(dict(type='mmdet.StreamedResultsHook', resume=args.resume))
         if args.out is not None:
-            runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=args.out))
+            dump_predictions(runner.test_evaluator, args.out)
         runner.test()
     return 0
 

@@ -1,12 +1,11 @@
 """AP of any set of protocols in the runner, every number labelled with its protocol."""
 
 import dataclasses
+import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-import msgspec
 import numpy as np
-from mmengine.dist import is_main_process
+from mmengine.dist import broadcast_object_list, collect_results, get_rank, is_main_process
 from mmengine.evaluator import BaseMetric
 from mmengine.fileio import get_local_path
 from mmengine.logging import MMLogger
@@ -14,15 +13,28 @@ from mmengine.logging import MMLogger
 from mmdet.registry import METRICS
 from plugins.annotations import read_annotations
 from plugins.errors import UserError
-from plugins.evaluation.detections import compact, result_entries, score_columns, to_xywh
+from plugins.evaluation.chosen_categories import only_categories
+from plugins.evaluation.detections import score_columns
 from plugins.evaluation.engine import (
     COCO,
     LVIS,
     GroundTruth,
     Request,
-    Results,
     evaluate,
     read_ground_truth,
+)
+from plugins.evaluation.protocol_numbers import flatten, log_protocols
+from plugins.evaluation.stream import (
+    CollectedDetections,
+    DetectionStore,
+    FileShard,
+    MemoryShard,
+    Selection,
+    ShardFolder,
+    needs_of,
+    record_of,
+    write_json,
+    write_pickle,
 )
 
 _RULES = {'lvis': LVIS, 'coco': COCO}
@@ -37,6 +49,11 @@ class LVISProtocolMetric(BaseMetric):
     ``lvis/boundary_AP_pool@10000`` and so on: the protocol is part of the name. Numbers have full
     precision, the size of a mask is that of its pixels, and a model that detects nothing scores
     zero. The same results as a file give the same numbers with ``tools/evaluate.py``.
+
+    Detections are stored as bytes as they come, in memory or, in ``tools/test.py``, in a folder
+    from which a test that was killed goes on. With ``dets_per_class`` only those are kept that a
+    protocol can still count, so that the number per image may be large; the result files hold what
+    is left in the end. Among equal scores of a category the smaller image id comes first.
 
     Args:
         ann_file: Annotations in LVIS format (COCO's will do for ``rules='coco'``).
@@ -55,6 +72,11 @@ class LVISProtocolMetric(BaseMetric):
         outfile_prefix: Write ``<prefix>.bbox.json`` and ``<prefix>.segm.json``.
         backend_args: File backend of the annotations.
         **kwargs: As in mmengine's ``BaseMetric``.
+
+    Attributes:
+        needs: What it keeps of the detections, or None for everything.
+        dump_file: Also write a pickle as mmdet's ``DumpDetResults`` does; None for none.
+        image_order: Image ids in the order of that pickle, or None for ascending ids.
     """
 
     default_prefix = 'lvis'
@@ -95,45 +117,110 @@ class LVISProtocolMetric(BaseMetric):
             per_category=classwise,
             rules=_RULES[rules],
         )
+        _require_budget(self.request)
+        self.needs = needs_of(self.request)
+        self._folder: ShardFolder | None = None
+        self._store: DetectionStore | None = None
         self.counts = counts
         self.format_only = format_only
         self.outfile_prefix = outfile_prefix
         self.ann_file = ann_file
         self.backend_args = backend_args
+        self.dump_file: str | None = None
+        self.image_order: Sequence[int] | None = None
         self.ground_truth: GroundTruth | None = None
         self.evaluated_classes: tuple[str, ...] | None = None
         # Read now, so that a wrong file stops the run before it starts; only this process scores.
         self.annotations = self._read() if is_main_process() else None
 
-    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Keep the detections of a batch as numbers and run-length codes."""
-        for sample in data_samples:
-            self.results.append(compact(sample['img_id'], sample['pred_instances']))
+    def keep_in(self, folder: ShardFolder | None) -> None:
+        """Store what follows in a folder that all processes share, or again in memory (None)."""
+        self._folder = folder
+        self._store = None
 
-    def compute_metrics(self, results: list[dict]) -> dict[str, float]:
+    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+        """Store the detections of a batch as numbers and run-length codes.
+
+        Raises:
+            UserError: Masks are asked for, and the model predicts none; or a score or box is not
+                a finite number.
+        """
+        store = self._open_store()
+        for sample in data_samples:
+            record = record_of(sample)
+            if self._needs_masks and record.codes is None and len(record):
+                raise UserError("evaluator.metric asks for 'segm', but the model predicts no masks")
+            store.add(record)
+
+    def evaluate(self, size: int) -> dict[str, float]:
         """Evaluate the detections of all ranks.
+
+        Args:
+            size: Images of the data set. It is not needed: images that a sampler repeats count
+                once.
+
+        Returns:
+            As `compute_metrics`, on every rank, the names with the prefix.
+        """
+        shards = self._collect_shards()
+        metrics: list[dict | None] = [None]
+        if shards is not None:
+            collected = CollectedDetections(shards, self.needs, self._num_classes)
+            if self._folder is not None:
+                self._folder.require_complete(collected.image_ids)
+            values = self.compute_metrics(collected)
+            metrics = [{f'{self.prefix}/{name}': value for name, value in values.items()}]
+        broadcast_object_list(metrics)
+        self._store = None
+        return metrics[0]
+
+    def compute_metrics(self, results: CollectedDetections) -> dict[str, float]:
+        """Write the result files and evaluate.
 
         Returns:
             ``<iou type>_<name>_<protocol>`` to a value in [0, 1], or -1 where undefined.
         """
         logger: MMLogger = MMLogger.get_current_instance()
-        needs_masks = set(self.iou_types) != {'bbox'}
-        if needs_masks and any(result['masks'] is None for result in results):
-            raise UserError("evaluator.metric asks for 'segm', but the model predicts no masks")
-        ground_truth = self._prepare(masks=needs_masks and not self.format_only)
-        if self.outfile_prefix is not None:
-            for iou_type in ('bbox', 'segm') if needs_masks else ('bbox',):
-                self._write(results, iou_type, ground_truth, logger)
+        ground_truth = self._prepare(masks=self._needs_masks and not self.format_only)
+        self._require_known_images(results, ground_truth)
+        self._write_files(results, ground_truth, logger)
         if self.format_only:
             return {}
+        codes_file = None if self._folder is None else self._folder.path / 'codes'
+        found = results.results(ground_truth, masks=self._needs_masks, codes_file=codes_file)
         metrics = {}
-        for iou_types, scores in score_columns(self.iou_types, results):
-            found = self._gather(results, scores, ground_truth, needs_masks)
+        for iou_types, scores in score_columns(self.iou_types, [found]):
             request = dataclasses.replace(self.request, iou_types=iou_types)
-            for iou_type, protocols in evaluate(ground_truth, found, request).items():
-                metrics.update(_flatten(iou_type, protocols))
-                _log(iou_type, protocols, logger)
+            for iou_type, protocols in evaluate(ground_truth, found[scores], request).items():
+                metrics.update(flatten(iou_type, protocols))
+                log_protocols(iou_type, protocols, logger)
         return metrics
+
+    @property
+    def _needs_masks(self) -> bool:
+        return set(self.iou_types) != {'bbox'}
+
+    @property
+    def _num_classes(self) -> int:
+        return len((self.dataset_meta or {}).get('classes') or ())
+
+    def _open_store(self) -> DetectionStore:
+        if self._store is None:
+            shard = MemoryShard() if self._folder is None else self._folder.own_shard(get_rank())
+            needs = self.needs
+            selection = None if needs is None else Selection(needs, self._num_classes)
+            self._store = DetectionStore(shard, selection)
+        return self._store
+
+    def _collect_shards(self) -> list[FileShard] | list[MemoryShard] | None:
+        """What all ranks stored, on the main process."""
+        store = self._open_store()
+        store.shard.close()
+        if self._folder is not None:
+            return self._folder.collect(store.image_ids)
+        payloads = [payload for _, payload in store.shard.scan()]
+        payloads = collect_results(payloads, sys.maxsize, self.collect_device, self.collect_dir)
+        return None if payloads is None else [MemoryShard(payloads)]
 
     def _prepare(self, *, masks: bool) -> GroundTruth:
         """Return the annotations of the data set's categories, prepared once for all epochs."""
@@ -142,7 +229,7 @@ class LVISProtocolMetric(BaseMetric):
             return self.ground_truth
         data = self._read() if self.annotations is None else self.annotations
         if classes is not None and len(classes) != len(data['categories']):
-            data = _only_categories(data, classes)
+            data = only_categories(data, classes)
         federated = self.request.rules.federated
         self.ground_truth = read_ground_truth(
             data, masks=masks, counts=self.counts, federated=federated
@@ -155,44 +242,28 @@ class LVISProtocolMetric(BaseMetric):
         with get_local_path(self.ann_file, backend_args=self.backend_args) as path:
             return read_annotations(path)
 
-    def _gather(
-        self, results: list[dict], scores: str, ground_truth: GroundTruth, masks: bool
-    ) -> Results:
-        images = np.array([result['img_id'] for result in results], np.int64)
-        index = np.searchsorted(ground_truth.image_ids, images)
-        known = ground_truth.image_ids[np.minimum(index, len(ground_truth.image_ids) - 1)] == images
-        if not known.all():
-            raise UserError(
-                f'{self.ann_file} has no image {images[~known][0]}, which was tested; give the '
-                'data set and the evaluator the same annotation file'
-            )
-        return Results.from_arrays(
-            index,
-            [result['labels'] for result in results],
-            [result[scores] for result in results],
-            boxes=[to_xywh(result['bboxes']) for result in results],
-            masks=[result['masks'] for result in results] if masks else None,
-            source='the detections of this run',
-        )
-
-    def _write(
-        self, results: list[dict], iou_type: str, ground_truth: GroundTruth, logger: MMLogger
+    def _require_known_images(
+        self, results: CollectedDetections, ground_truth: GroundTruth
     ) -> None:
-        """Write a result file in the format of LVIS and COCO, one image after the other."""
-        path = Path(f'{self.outfile_prefix}.{iou_type}.json')
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f'.{path.name}.part')
-        separator, total = b'[', 0
-        with open(partial, 'wb') as file:
-            for result in results:
-                entries = result_entries(result, iou_type, ground_truth.category_ids)
-                total += len(entries)
-                for entry in entries:
-                    file.write(separator + msgspec.json.encode(entry))
-                    separator = b',\n'
-            file.write(b']' if total else b'[]')
-        partial.replace(path)
-        logger.info(f'{total} results written to {path}')
+        unknown = np.setdiff1d(results.image_ids, ground_truth.image_ids)
+        if len(unknown):
+            raise UserError(
+                f'{self.ann_file} has no image {unknown[0]}, which was tested; give the data set '
+                'and the evaluator the same annotation file'
+            )
+
+    def _write_files(
+        self, results: CollectedDetections, ground_truth: GroundTruth, logger: MMLogger
+    ) -> None:
+        if self.dump_file is not None:
+            total = write_pickle(self.dump_file, results.records(self.image_order))
+            logger.info(f'predictions of {total} images written to {self.dump_file}')
+        if self.outfile_prefix is None:
+            return
+        for iou_type in ('bbox', 'segm') if self._needs_masks else ('bbox',):
+            path = f'{self.outfile_prefix}.{iou_type}.json'
+            total = write_json(path, results.records(), iou_type, ground_truth.category_ids)
+            logger.info(f'{total} results written to {path}')
 
 
 def _require_known(key: str, values: Sequence[str], known: Sequence[str]) -> None:
@@ -202,51 +273,10 @@ def _require_known(key: str, values: Sequence[str], known: Sequence[str]) -> Non
         raise UserError(f'evaluator.{key} must be of {choices}, not {unknown[0]!r}')
 
 
+def _require_budget(request: Request) -> None:
+    if 0 in request.dets_per_class:
+        raise UserError('evaluator.dets_per_class must be at least 1, or -1 for no limit')
+
+
 def _several(numbers: int | Sequence[int]) -> tuple[int, ...]:
     return (numbers,) if isinstance(numbers, int) else tuple(numbers)
-
-
-def _only_categories(data: dict, classes: Sequence[str]) -> dict:
-    """Return annotations as if there were no categories but those of these names."""
-    names = {category['name'] for category in data['categories']}
-    unknown = [name for name in classes if name not in names]
-    if unknown:
-        raise UserError(
-            f'evaluator.ann_file has no category {unknown[0]!r}, which the data set has '
-            f'({len(unknown)} such); give both the same file'
-        )
-    categories = [c for c in data['categories'] if c['name'] in set(classes)]
-    kept = {category['id'] for category in categories}
-    lists = ('neg_category_ids', 'not_exhaustive_category_ids')
-    return dict(
-        images=[
-            {**image, **{k: [i for i in image[k] if i in kept] for k in lists if k in image}}
-            for image in data['images']
-        ],
-        annotations=[a for a in data['annotations'] if a['category_id'] in kept],
-        categories=categories,
-    )
-
-
-def _flatten(iou_type: str, protocols: dict[str, dict]) -> dict[str, float]:
-    return {
-        f'{iou_type}_{name.partition("@")[0]}_{protocol}': value
-        for protocol, values in protocols.items()
-        if protocol != 'per_category'
-        for name, value in values.items()
-    }
-
-
-def _log(iou_type: str, protocols: dict[str, dict], logger: MMLogger) -> None:
-    for protocol, values in protocols.items():
-        if protocol == 'per_category':
-            continue
-        cells = '  '.join(
-            f'{name} {100 * value:5.2f}' for name, value in values.items() if name[:2] == 'AP'
-        )
-        logger.info(f'{iou_type} AP_{protocol} (%): {cells}')
-    for category in protocols.get('per_category', {}).values():
-        lists = {k: v['AP'] for k, v in category.items() if isinstance(v, dict)}
-        for protocol, value in lists.items():
-            text = f'{100 * value:.2f}' if value >= 0 else 'no ground truth'
-            logger.info(f'{iou_type} AP_{protocol} (%) of {category["name"]}: {text}')

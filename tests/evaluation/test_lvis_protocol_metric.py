@@ -1,7 +1,9 @@
 import gzip
 import json
+import tracemalloc
 from collections import defaultdict
 
+import mmengine
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,8 @@ from mmengine.config import Config
 from mmdet.registry import METRICS
 from plugins.errors import UserError
 from plugins.evaluation import LVISProtocolMetric
+from plugins.evaluation.stream import ShardFolder
+from tests.evaluation.stream.made_up import make_annotations, make_record, sample_of
 
 NAMES = ('AP', 'AP50', 'AP75', 'APs', 'APm', 'APl', 'APr', 'APc', 'APf')
 
@@ -213,3 +217,91 @@ def test_wrong_settings_name_their_key(one_image):
 def test_configs_build_it_from_the_registry(one_image):
     cfg = Config(dict(type='LVISProtocolMetric', ann_file=str(one_image), metric=['bbox', 'segm']))
     assert METRICS.build(cfg).iou_types == ('bbox', 'segm')
+
+
+@pytest.fixture
+def many_images(tmp_path):
+    """An annotation file and, in its order, what a model detects in the images."""
+    rng = np.random.default_rng(0)
+    ids = make_annotations(rng, tmp_path / 'many.json', images=30)
+    records = [make_record(rng, img_id=i, count=20, scored=True, levels=9) for i in ids]
+    return str(tmp_path / 'many.json'), [sample_of(record) for record in records]
+
+
+def test_budget_per_class_changes_no_number(many_images):
+    """Tested in another order and with what no protocol counts left out."""
+    ann_file, samples = many_images
+    options = dict(max_dets=4, dets_per_class=[6, 11], pool=True)
+    bounded = LVISProtocolMetric(ann_file, **options)
+    assert bounded.needs.per_class == 11 and bounded.needs.per_image == 4
+    unbounded = LVISProtocolMetric(ann_file, **options)
+    unbounded.needs = None
+    found = _evaluate(bounded, reversed(samples))
+    assert found == _evaluate(unbounded, samples)
+    assert found['lvis/segm_AP_fixed@6'] != found['lvis/segm_AP_fixed@11'] > 0
+
+
+def test_result_files_hold_what_the_budget_leaves(many_images, tmp_path):
+    ann_file, samples = many_images
+    prefix = str(tmp_path / 'found')
+    metric = LVISProtocolMetric(
+        ann_file, metric='bbox', max_dets=2, dets_per_class=5, outfile_prefix=prefix
+    )
+    metric.dump_file = str(tmp_path / 'found.pkl')
+    metric.image_order = [sample['img_id'] for sample in samples]
+    _evaluate(metric, samples)
+    entries = json.loads((tmp_path / 'found.bbox.json').read_text())
+    dumped = mmengine.load(metric.dump_file)
+    assert len(entries) == sum(len(d['pred_instances']['scores']) for d in dumped) <= 30 * 2 + 4 * 5
+    assert [d['img_id'] for d in dumped] == metric.image_order
+    written = [entry['image_id'] for entry in entries]
+    assert written == sorted(written) and written != sorted(written, key=metric.image_order.index)
+
+
+def test_folder_and_memory_give_the_same(many_images, tmp_path):
+    ann_file, samples = many_images
+    (tmp_path / 'shards').mkdir()
+    in_folder, in_memory = LVISProtocolMetric(ann_file), LVISProtocolMetric(ann_file)
+    in_folder.keep_in(ShardFolder(tmp_path / 'shards'))
+    assert _evaluate(in_folder, samples) == _evaluate(in_memory, samples)
+    assert len(ShardFolder.reopen(tmp_path / 'shards').finished) == 30
+
+
+def test_every_validation_begins_with_nothing(many_images):
+    ann_file, samples = many_images
+    metric = LVISProtocolMetric(ann_file, dets_per_class=6)
+    first = _evaluate(metric, samples)
+    part = _evaluate(metric, samples[:3])
+    assert part != first == _evaluate(metric, samples)
+
+
+def test_image_that_the_annotations_do_not_have_is_named(many_images):
+    ann_file, samples = many_images
+    with pytest.raises(UserError, match='has no image 9999, which was tested'):
+        _evaluate(LVISProtocolMetric(ann_file), [dict(samples[0], img_id=9999)])
+
+
+def test_no_detection_per_class_is_refused(one_image):
+    with pytest.raises(UserError, match=r'evaluator\.dets_per_class must be at least 1'):
+        LVISProtocolMetric(str(one_image), dets_per_class=0)
+
+
+@pytest.mark.parametrize('options', [dict(), dict(dets_per_class=50)])
+def test_memory_is_flat_over_images(one_image, tmp_path, options):
+    sample = sample_of(make_record(np.random.default_rng(0), count=200))
+    metric = LVISProtocolMetric(str(one_image), **options)
+    metric.keep_in(ShardFolder(tmp_path))
+
+    def detect(first, last):
+        for img_id in range(first, last):
+            metric.process({}, [dict(sample, img_id=img_id)])
+
+    detect(0, 20)
+    tracemalloc.start()
+    detect(20, 60)
+    before = tracemalloc.get_traced_memory()[0]
+    detect(60, 260)
+    growth = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    # What is stored of these 200 images takes some 4 MB; their ids stay.
+    assert growth < 100_000
