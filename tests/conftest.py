@@ -1,14 +1,11 @@
 """One thread per process, plugins on board, and the optional real data."""
 
 import os
-import tempfile
 
 # OpenMP workers spin: two threads on two shared cores take several times the time of one.
 os.environ.setdefault('OMP_NUM_THREADS', '1')
-# Annotation caches of the tests end with them, and none is left beside shared data.
-_caches = tempfile.TemporaryDirectory(prefix='mmtail-test-caches-')
-os.environ['MMTAIL_CACHE'] = _caches.name
 
+import tempfile
 from pathlib import Path
 
 import cv2
@@ -24,6 +21,9 @@ torch.set_num_threads(1)
 hypothesis.settings.register_profile('mmtail', deadline=None)
 hypothesis.settings.load_profile('mmtail')
 cv2.setNumThreads(0)
+# Annotation caches of the tests end with them, and none is left beside shared data.
+_caches = tempfile.TemporaryDirectory(prefix='mmtail-test-caches-')
+os.environ['MMTAIL_CACHE'] = _caches.name
 # Short names such as LoadAnnotations mean mmdet's, as they do in a config.
 register_all_modules()
 

@@ -8,6 +8,7 @@ import pytest
 TOOLS = (
     'train.py',
     'test.py',
+    'predict.py',
     'print_config.py',
     'browse_dataset.py',
     'benchmarks/run.py',
