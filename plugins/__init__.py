@@ -21,6 +21,7 @@ from plugins import (
     task_modules,
     test_time,
     transforms,
+    visualization,
 )
 from plugins.checkpoints import allow_runner_globals
 
@@ -38,4 +39,5 @@ __all__ = [
     'task_modules',
     'test_time',
     'transforms',
+    'visualization',
 ]

@@ -5,6 +5,9 @@ custom_imports = dict(imports=['plugins'], allow_failed_imports=False)
 
 default_hooks = dict(checkpoint=dict(type='AtomicCheckpointHook', max_keep_ckpts=3))
 
+# Draws a thousand masks without making them images.
+visualizer = dict(type='EncodedMaskVisualizer')
+
 # Used by `tools/test.py --tta` together with the data set's `tta_pipeline`. As many detections
 # remain as without it.
 tta_model = dict(type='MaskTTAModel', tta_cfg=dict(nms=dict(type='nms', iou_threshold=0.5)))
