@@ -72,7 +72,8 @@ class EncodedMasks(BitmapMasks):
     def areas(self) -> np.ndarray:
         """Pixels of each object, int64 (N,)."""
         if self._areas is None:
-            self._areas = np.asarray(coco_mask.area(self.rles()), np.int64).reshape(-1)
+            # One by one: pycocotools 2.0.11 fails on more than 255 at once with numpy 2.
+            self._areas = np.array([coco_mask.area(rle) for rle in self.rles()], np.int64)
         return self._areas
 
     @property

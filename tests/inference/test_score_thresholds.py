@@ -40,16 +40,21 @@ def test_unknown_category_is_an_error_that_names_the_nearest():
         thresholds_by_label(read_thresholds(['spon=0.1']), NAMES)
 
 
-def test_model_gives_scores_equal_to_the_threshold_and_none_far_below():
-    model = dict(test_cfg=dict(rcnn=dict(score_thr=0.9), rpn=dict(nms_pre=5)))
-    cfg = Config(dict(model=dict(type='X', module=model, tta_cfg=dict(score_thr=0.9))))
-    use_lowest_threshold(cfg, 0.3)
-    for owner in (cfg.model.module.test_cfg.rcnn, cfg.model.tta_cfg):
-        assert np.float32(0.3) > owner.score_thr > 0.2999
-    two_stage = Config(dict(model=model))
-    use_lowest_threshold(two_stage, 0)
-    assert two_stage.model.test_cfg.rcnn.score_thr == 0
-    one_stage = Config(dict(model=dict(test_cfg=dict(score_thr=0.05))))
-    use_lowest_threshold(one_stage, 0.5)
-    assert one_stage.model.test_cfg.score_thr > 0.49
+@pytest.mark.parametrize(('lowest', 'least'), [(0.3, 0.2999), (0, 0)])
+def test_model_gives_scores_equal_to_the_threshold_and_none_far_below(lowest, least):
+    two_stages = dict(test_cfg=dict(rcnn=dict(score_thr=0.9), rpn=dict(nms_pre=5)))
+    plain = Config(dict(model=two_stages))
+    one_stage = Config(dict(model=dict(test_cfg=dict(score_thr=0.9))))
+    views = Config(dict(model=dict(module=two_stages, tta_cfg=dict(score_thr=0.9))))
+    for cfg in (plain, one_stage, views):
+        use_lowest_threshold(cfg, lowest)
+    owners = (
+        plain.model.test_cfg.rcnn,
+        one_stage.model.test_cfg,
+        views.model.module.test_cfg.rcnn,
+        views.model.tta_cfg,
+    )
+    for owner in owners:
+        assert least <= owner.score_thr <= lowest
+        assert np.float32(lowest) > owner.score_thr or lowest == 0
     use_lowest_threshold(Config(dict(model=dict(type='X'))), 0.5)

@@ -75,6 +75,12 @@ def test_measures_are_those_of_the_pixels(bitmaps, encoded):
     assert encoded.boxes.tolist() == expected.int().tolist()
 
 
+def test_hundreds_of_masks_are_measured():
+    masks = EncodedMasks.from_bitmaps(np.eye(300, dtype=np.uint8)[:, None].repeat(2, axis=1))
+    assert masks.areas.tolist() == [2] * 300
+    assert masks.boxes[299].tolist() == [299, 0, 300, 2]
+
+
 def test_given_measures_are_not_computed_again(encoded):
     areas, boxes = np.arange(6), np.arange(24).reshape(6, 4)
     masks = EncodedMasks(encoded.codes, HEIGHT, WIDTH, areas, boxes)
