@@ -26,8 +26,6 @@ from tools.sample_pictures import (
 if TYPE_CHECKING:
     from torch.utils.data import Dataset
 
-    from mmdet.visualization import DetLocalVisualizer
-
 GRID_LIMIT = 36  # pictures on the contact sheet
 
 
@@ -46,19 +44,6 @@ def build_dataset(config: Config, phase: str) -> 'Dataset':
     if len(dataset) == 0:
         raise UserError(f'{config.filename}: the data set of {phase}_dataloader has no image')
     return dataset
-
-
-def build_visualizer(config: Config, dataset: 'Dataset') -> 'DetLocalVisualizer':
-    """The config's visualizer (else mmdet's) without its back-ends, which would write files."""
-    from mmdet.registry import VISUALIZERS
-
-    options = dict(config.get('visualizer') or {'type': 'DetLocalVisualizer'})
-    options.update(vis_backends=None, name='browse_dataset')
-    options.pop('_scope_', None)  # left by `mmdet::` bases, for registries only
-    # Not built by the registry, which would hand out an earlier one of the same name.
-    visualizer = VISUALIZERS.get(options.pop('type'))(**options)
-    visualizer.dataset_meta = dataset.metainfo
-    return visualizer
 
 
 def sample_order(config: Config, dataset: 'Dataset', args: argparse.Namespace) -> list[int]:
@@ -87,12 +72,13 @@ def pictures(config: Config, args: argparse.Namespace) -> Iterator[tuple[str, np
 
     from plugins.datasets.seeded_index import seeded
     from plugins.errors import UserError
+    from plugins.visualization import bare_visualizer
 
     # Objects that touch the border are the rule: the visualizer need not report each.
     warnings.filterwarnings('ignore', message='Warning: The (bbox|polygon) is out of bounds')
     set_random_seed(args.seed)
     dataset = build_dataset(config, args.phase)
-    visualizer = build_visualizer(config, dataset)
+    visualizer = bare_visualizer(config, dataset.metainfo)
     in_file_pixels = annotations_follow_resize(dataset)
     originals = Originals(dataset) if args.mode != 'transformed' else None
     order = sample_order(config, dataset, args)

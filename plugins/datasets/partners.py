@@ -15,7 +15,7 @@ UNREADABLE_POLICIES = ('raise', 'skip')
 
 
 class UnreadableImageError(UserError):
-    """An image file that cannot be decoded; the message names it and what to do."""
+    """An image that cannot be decoded or resized; the message names it and what to do."""
 
 
 class ServesPartners:
@@ -26,11 +26,11 @@ class ServesPartners:
     and gets other samples by ``load_partner``.
 
     Args:
-        unreadable: What happens to an image that cannot be decoded, drawn by the sampler or by a
-            transform: ``raise`` an error that names it, or ``skip`` it, take another, and log the
-            file and how many there were. In tests it is always an error. It concerns
-            ``LoadImageFromFile`` in the pipeline itself, not inside a wrapper such as
-            ``RandomApply``.
+        unreadable: What happens to an image that cannot be decoded, or is so narrow that a side
+            would be resized to 0 pixels, drawn by the sampler or by a transform: ``raise`` an error
+            that names it, or ``skip`` it, take another, and log the file and how many there were.
+            In tests it is always an error. Decoding concerns ``LoadImageFromFile`` in the pipeline
+            itself, not inside a wrapper such as ``RandomApply``.
         **kwargs: As in mmengine's ``BaseDataset``.
 
     Raises:
@@ -68,44 +68,60 @@ class ServesPartners:
             unreadable.
 
         Raises:
-            UnreadableImageError: The image cannot be decoded and the policy is to raise.
+            UnreadableImageError: The image cannot be used and the policy is to raise.
         """
         return self._run(self.get_data_info(index), transforms)
 
     def _run(self, results: dict, transforms: Sequence[Callable]) -> dict | None:
         for transform in transforms:
-            if isinstance(transform, LoadImageFromFile):
-                results = self._load_image(transform, results)
-            else:
-                results = transform(results)
-            if results is None:
+            try:
+                after = transform(results)
+            except (OSError, cv2.error, AssertionError) as error:
+                fault = _fault_of_image(error, transform, results)
+                if fault is None:
+                    raise
+                self._skip_or_raise(results['img_path'], *fault, error)
                 return None
+            if after is None:
+                return None
+            results = after
         return results
 
-    def _load_image(self, transform: Callable, results: dict) -> dict | None:
-        try:
-            return transform(results)
-        # OpenCV raises for an empty file; mmcv asserts that the decoder returned an image.
-        except (OSError, cv2.error, AssertionError) as error:
-            path = results['img_path']
-            reason = (isinstance(error, OSError) and error.strerror) or 'it cannot be decoded'
-            if self.unreadable == 'raise' or self.test_mode:
-                raise UnreadableImageError(
-                    f'{path}: this image cannot be used ({reason}); restore it, find all such with '
-                    "tools/data/check.py, or set train_dataloader.dataset.unreadable='skip'"
-                ) from error
-            self.num_skipped += 1
-            print_log(
-                f'{path}: skipped, this image cannot be used ({reason}); '
-                f'{self.num_skipped} skipped so far by this process',
-                logger='current',
-                level=logging.WARNING,
-            )
-            return None
+    def _skip_or_raise(self, path: str, reason: str, remedy: str, error: Exception) -> None:
+        fault = f'{path}: this image cannot be used ({reason}); {remedy}'
+        if self.test_mode:
+            raise UnreadableImageError(fault) from error
+        if self.unreadable == 'raise':
+            raise UnreadableImageError(
+                f"{fault}, or set train_dataloader.dataset.unreadable='skip'"
+            ) from error
+        self.num_skipped += 1
+        print_log(
+            f'{path}: skipped, this image cannot be used ({reason}); '
+            f'{self.num_skipped} skipped so far by this process',
+            logger='current',
+            level=logging.WARNING,
+        )
 
     def _bind_transforms(self) -> None:
         """Tell the transforms that mix where they stand and whom they serve."""
         _bind(self, self.pipeline.transforms, ())
+
+
+def _fault_of_image(error: Exception, transform: Callable, results: dict) -> tuple[str, str] | None:
+    """What is wrong with the image of a sample and what to do; None if the error is another."""
+    # OpenCV raises for an empty file; mmcv asserts that the decoder returned an image.
+    if isinstance(transform, LoadImageFromFile):
+        reason = (isinstance(error, OSError) and error.strerror) or 'it cannot be decoded'
+        return reason, 'restore it (tools/data/check.py finds all such)'
+    # What OpenCV says of an image to be resized to nothing; ours that mix do not do it to others.
+    if isinstance(error, cv2.error) and 'inv_scale_x > 0' in str(error):
+        height, width = results['ori_shape']
+        return (
+            f'its {width} x {height} pixels cannot be resized: a side would become 0',
+            'pad or crop it, or leave it out of the annotations',
+        )
+    return None
 
 
 def _bind(dataset: ServesPartners, transforms: Iterable, earlier: Sequence[Callable]) -> None:

@@ -10,13 +10,12 @@ from mmengine.visualization import Visualizer
 from torch import nn
 
 from mmdet.apis import DetInferencer
-from mmdet.registry import DATASETS, VISUALIZERS
+from mmdet.registry import DATASETS
 from mmdet.structures import DetDataSample
-from mmdet.visualization import DetLocalVisualizer
 from plugins.errors import UserError
 from plugins.hooks import CheckpointFitHook
 from plugins.structures import EncodedMasks
-from plugins.visualization import EncodedMaskVisualizer
+from plugins.visualization import bare_visualizer
 
 
 class InstanceInferencer(DetInferencer):
@@ -49,15 +48,8 @@ class InstanceInferencer(DetInferencer):
             model.dataset_meta['palette'] = self.palette
 
     def _init_visualizer(self, cfg: Config | ConfigDict) -> Visualizer:
-        """Make the config's visualizer, or the quick one in place of stock's, without back-ends."""
-        options = dict(cfg.get('visualizer') or {'type': 'DetLocalVisualizer'})
-        kind = VISUALIZERS.get(options.pop('type'))
-        kind = EncodedMaskVisualizer if kind is DetLocalVisualizer else kind
-        options.pop('_scope_', None)  # left by `mmdet::` bases, for registries only
-        # Not built by the registry, which would hand out an earlier one of the same name.
-        visualizer = kind(**{**options, 'vis_backends': None})
-        visualizer.dataset_meta = self.model.dataset_meta
-        return visualizer
+        """See `bare_visualizer`."""
+        return bare_visualizer(cfg, self.model.dataset_meta)
 
     def pred2dict(self, data_sample: DetDataSample, pred_out_dir: str = '') -> dict:
         """Return the detections as numbers and strings, and write them if there is a folder.
@@ -75,7 +67,7 @@ class InstanceInferencer(DetInferencer):
         others = {key: value for key, value in instances.items() if key != 'masks'}
         without_masks = DetDataSample(pred_instances=InstanceData(**others))
         result = super().pred2dict(without_masks)
-        result['masks'] = [dict(m, counts=m['counts'].decode()) for m in instances.masks.rles()]
+        result['masks'] = [instances.masks[i] for i in range(len(instances))]
         if pred_out_dir:
             name = os.path.splitext(os.path.basename(data_sample.get('img_path') or ''))[0]
             if not name:

@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from plugins.atomic_file import atomic_file
 from plugins.errors import UserError
 from plugins.inference.image_files import ImageFile
 
@@ -94,10 +95,8 @@ class OutputFiles:
 
 
 def _write(path: Path, content: bytes) -> None:
-    partial = path.with_name(f'.{path.name}.part')
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(content)
-        partial.replace(path)
+        with atomic_file(path) as file:
+            file.write(content)
     except OSError as error:
         raise UserError(f'{path} cannot be written ({error.strerror}); see --out-dir') from error

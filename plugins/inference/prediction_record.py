@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from mmengine.structures import InstanceData
 
+from plugins.evaluation.detections import to_xywh
 from plugins.structures import EncodedMasks
 
 
@@ -46,16 +47,15 @@ def prediction_record(
         (label + 1, as in LVIS), ``category_name``, ``score``, ``bbox`` (x, y, width, height in
         pixels), and ``segmentation`` (a run-length code) and ``mask_score`` where there is one.
     """
-    boxes = instances.bboxes.double()
-    boxes[:, 2:] -= boxes[:, :2]
+    boxes = to_xywh(instances.bboxes.double().numpy()).tolist()
     labels, scores = instances.labels.tolist(), instances.scores.tolist()
     detections = [
         dict(category_id=label + 1, category_name=names[label], score=score, bbox=box)
-        for label, score, box in zip(labels, scores, boxes.tolist(), strict=True)
+        for label, score, box in zip(labels, scores, boxes, strict=True)
     ]
     if 'masks' in instances:
-        for detection, code in zip(detections, instances.masks.rles(), strict=True):
-            detection['segmentation'] = dict(size=code['size'], counts=code['counts'].decode())
+        for i, detection in enumerate(detections):
+            detection['segmentation'] = instances.masks[i]
     if 'mask_scores' in instances:
         for detection, score in zip(detections, instances.mask_scores.tolist(), strict=True):
             detection['mask_score'] = score

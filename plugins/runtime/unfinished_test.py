@@ -8,8 +8,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from plugins.atomic_file import atomic_file
 from plugins.errors import UserError
-from plugins.evaluation.stream import atomic_file
 
 _FINGERPRINT = 'fingerprint.json'
 

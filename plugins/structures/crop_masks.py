@@ -10,6 +10,7 @@ from torch import Tensor
 from mmdet.structures.bbox import BaseBoxes, HorizontalBoxes, get_box_type
 from mmdet.structures.mask import BitmapMasks
 from plugins.structures import index_maps
+from plugins.structures.common_frame import common_frame
 from plugins.structures.crop_roi_align import align_crops
 from plugins.structures.dense_roi_align import align_bitmaps
 from plugins.structures.mask_transfer import pack_windows, unpack_windows
@@ -318,11 +319,9 @@ class CropMasks(BitmapMasks):
         Raises:
             ValueError: There is nothing to put together, or the sizes differ.
         """
-        shapes = {(m.height, m.width) for m in masks}
-        if len(shapes) != 1:
-            raise ValueError(f'masks must have one height and width, not {sorted(shapes)}')
+        frame = common_frame(masks)
         parts = [m if isinstance(m, CropMasks) else cls.from_bitmaps(m.masks) for m in masks]
-        return cls.from_windows([w for part in parts for w in part.windows()], *shapes.pop())
+        return cls.from_windows([w for part in parts for w in part.windows()], *frame)
 
     def _seen_through(self, rows: np.ndarray, columns: np.ndarray) -> 'CropMasks':
         return CropMasks(self.crops, self.origins, rows, columns)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mmdet.structures.bbox import BaseBoxes, HorizontalBoxes, get_box_type
 from mmdet.structures.mask import BitmapMasks
+from plugins.structures.common_frame import common_frame
 
 
 class EncodedMasks(BitmapMasks):
@@ -167,16 +168,14 @@ class EncodedMasks(BitmapMasks):
         Raises:
             ValueError: There is nothing to put together, or the sizes differ.
         """
-        shapes = {(m.height, m.width) for m in masks}
-        if len(shapes) != 1:
-            raise ValueError(f'masks must have one height and width, not {sorted(shapes)}')
+        frame = common_frame(masks)
         parts = [m if isinstance(m, EncodedMasks) else cls.from_bitmaps(m.masks) for m in masks]
         codes = [code for part in parts for code in part.codes]
         known = all(part._areas is not None and part._boxes is not None for part in parts)
         measures = ('areas', 'boxes') if known else ()
         return cls(
             codes,
-            *shapes.pop(),
+            *frame,
             **{name: np.concatenate([getattr(part, name) for part in parts]) for name in measures},
         )
 

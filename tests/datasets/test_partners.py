@@ -9,9 +9,12 @@ import pytest
 from mmcv.transforms import BaseTransform, LoadImageFromFile, RandomApply, RandomChoice
 from mmengine.dataset import BaseDataset, ConcatDataset, RepeatDataset
 
+from mmdet.registry import TRANSFORMS
 from plugins.datasets.partners import ServesPartners, UnreadableImageError
 from plugins.datasets.seeded_index import SeededIndex
 from plugins.errors import UserError
+
+NARROWING = dict(type='Resize', scale=(1333, 800), keep_ratio=True)
 
 
 class _Photos(ServesPartners, BaseDataset):
@@ -110,6 +113,42 @@ def test_tests_never_skip(paths):
     Path(paths[1]).write_bytes(b'no image')
     with pytest.raises(UnreadableImageError, match='grey_20'):
         photos(paths, unreadable='skip', test_mode=True)[1]
+
+
+@pytest.mark.parametrize(
+    'transform',
+    [
+        NARROWING,
+        dict(type='RandomChoiceResize', scales=[(1333, 800)], keep_ratio=True),
+        dict(type='TestTimeAug', transforms=[[NARROWING]]),
+    ],
+    ids=lambda transform: transform['type'],
+)
+@pytest.mark.parametrize('test_mode', [True, False])
+def test_an_image_too_narrow_to_be_resized_is_named(paths, transform, test_mode):
+    cv2.imwrite(paths[1], np.zeros((1, 5000, 3), np.uint8))
+    dataset = photos(paths, TRANSFORMS.build(dict(transform)), test_mode=test_mode)
+    assert dataset[0] is not None
+    with pytest.raises(UnreadableImageError, match=r'grey_20\.png.*5000 x 1 pixels.*pad or crop'):
+        dataset[1]
+
+
+def test_an_image_too_narrow_to_be_resized_can_be_skipped(paths):
+    cv2.imwrite(paths[1], np.zeros((1, 5000, 3), np.uint8))
+    dataset = photos(paths, TRANSFORMS.build(dict(NARROWING)), _Pair(), unreadable='skip')
+    assert dataset.prepare_data(1) is None
+    assert dataset.prepare_data(0)['partner'] is None
+    assert dataset.num_skipped == 2
+
+
+@pytest.mark.parametrize('error', [cv2.error('flip'), AssertionError('scale'), OSError('disk')])
+def test_errors_that_are_not_of_the_image_stay_what_they_are(paths, error):
+    def fail(results):
+        raise error
+
+    with pytest.raises(type(error)) as caught:
+        photos(paths, fail, unreadable='skip')[0]
+    assert caught.value is error
 
 
 def test_an_unknown_policy_is_an_error(paths):

@@ -15,6 +15,17 @@ ROOT = Path(__file__).resolve().parents[2]
 NUM_CLASSES = 5
 MASK_HEAD = dict(num_convs=1, in_channels=16, conv_out_channels=16, num_classes=NUM_CLASSES)
 
+# Upsampling of a mask head that has parameters of its own.
+CARAFE = dict(
+    type='carafe',
+    scale_factor=2,
+    up_kernel=5,
+    up_group=1,
+    encoder_kernel=3,
+    encoder_dilation=1,
+    compressed_channels=8,
+)
+
 # Batch norm in training mode: statistics move wherever they are not held.
 NANO = dict(
     backbone=dict(depth=18, base_channels=8, frozen_stages=-1, norm_eval=False, init_cfg=None),

@@ -4,6 +4,7 @@ from mmengine.structures import PixelData
 
 from plugins.errors import UserError
 from tests.roi_heads.nano import (
+    CARAFE,
     NUM_CLASSES,
     SEMANTIC,
     box_heads,
@@ -16,15 +17,6 @@ from tests.roi_heads.nano import (
 from tests.steps import build_detector, make_batch, train_step, without_gradient
 
 each_model = pytest.mark.parametrize('name', ['mask-rcnn', 'cascade-mask-rcnn', 'htc'])
-CARAFE = dict(
-    type='carafe',
-    scale_factor=2,
-    up_kernel=5,
-    up_group=1,
-    encoder_kernel=3,
-    encoder_dilation=1,
-    compressed_channels=8,
-)
 SIGMOID = dict(_delete_=True, type='SigmoidLoss', prior=0.02)
 
 

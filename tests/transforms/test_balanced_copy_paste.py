@@ -124,18 +124,6 @@ def test_same_seed_gives_the_same_sample_and_another_seed_another():
     assert any((sample(1)['img'] != sample(seed)['img']).any() for seed in (2, 3))
 
 
-def test_probability_zero_is_identity_and_takes_one_random_number():
-    dataset = SceneDataset(make_scenes())
-    transform, scene = bound(dataset, prob=0.0), make_scenes()[0]
-    np.random.seed(0)
-    results = transform(dict(scene))
-    assert all(results[key] is value for key, value in scene.items())
-    assert not dataset.loaded
-    left = np.random.random()
-    np.random.seed(0)
-    assert left == np.random.random(2)[1]
-
-
 def test_partners_are_loaded_only_for_samples_that_are_mixed():
     dataset = SceneDataset(make_scenes())
     transform = bound(dataset, prob=0.3)

@@ -205,18 +205,6 @@ def test_same_seed_gives_the_same_mosaic():
     assert (sample(1)['img'] != sample(2)['img']).any()
 
 
-def test_probability_zero_is_identity_and_takes_one_random_number():
-    dataset = SceneDataset(make_scenes())
-    transform, scene = bound(dataset, prob=0.0), make_scenes()[0]
-    np.random.seed(0)
-    results = transform(dict(scene))
-    assert all(results[key] is value for key, value in scene.items())
-    assert not dataset.loaded
-    left = np.random.random()
-    np.random.seed(0)
-    assert left == np.random.random(2)[1]
-
-
 def test_partners_follow_the_repeat_factors():
     scenes = [make_scene(np.random.default_rng(k), 3, [0]) for k in range(9)]
     scenes.append(make_scene(np.random.default_rng(9), 3, [1]))

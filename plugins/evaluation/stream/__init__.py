@@ -1,6 +1,5 @@
 """Detections of a test: stored as they come, bounded in memory, collected at the end."""
 
-from plugins.evaluation.stream.atomic_file import atomic_file
 from plugins.evaluation.stream.class_budget import ClassBudget
 from plugins.evaluation.stream.collected import CollectedDetections
 from plugins.evaluation.stream.detection_store import DetectionStore
@@ -20,7 +19,6 @@ __all__ = [
     'Needs',
     'Selection',
     'ShardFolder',
-    'atomic_file',
     'decode',
     'encode',
     'needs_of',

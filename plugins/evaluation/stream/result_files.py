@@ -8,8 +8,8 @@ import msgspec
 import numpy as np
 import torch
 
+from plugins.atomic_file import atomic_file
 from plugins.evaluation.detections import result_entries
-from plugins.evaluation.stream.atomic_file import atomic_file
 from plugins.evaluation.stream.image_record import ImageRecord
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from plugins.atomic_file import atomic_file
 from plugins.errors import UserError
-from plugins.evaluation.stream.atomic_file import atomic_file
 
 _BEGINNING = b'mmtail detections 1\n'
 _FRAME = struct.Struct('<II')  # bytes of the payload, their CRC-32

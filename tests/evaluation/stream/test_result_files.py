@@ -8,7 +8,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from mmdet.evaluation import DumpDetResults
-from plugins.evaluation.stream import atomic_file, write_json, write_pickle
+from plugins.evaluation.stream import write_json, write_pickle
 from tests.evaluation.stream.made_up import make_annotations, make_record, sample_of
 
 
@@ -86,16 +86,3 @@ def test_json_is_accepted_by_the_coco_api(tmp_path, iou_type):
 def test_json_without_detections_is_an_empty_list(tmp_path, records):
     assert write_json(tmp_path / 'none.json', records[1:2], 'segm', np.arange(4)) == 0
     assert json.loads((tmp_path / 'none.json').read_text()) == []
-
-
-@pytest.mark.parametrize('existed', [True, False])
-def test_interrupted_file_leaves_what_was_there(tmp_path, existed):
-    path = tmp_path / 'folder/out.json'
-    if existed:
-        path.parent.mkdir()
-        path.write_text('before')
-    with pytest.raises(KeyboardInterrupt), atomic_file(path) as file:
-        file.write(b'half')
-        raise KeyboardInterrupt
-    assert [p.name for p in path.parent.iterdir()] == (['out.json'] if existed else [])
-    assert not existed or path.read_text() == 'before'
