@@ -1,11 +1,12 @@
 """RoI heads whose detections are those of exact class-wise suppression."""
 
 from mmengine.structures import InstanceData
-from torch import Tensor, nn
+from torch import Tensor
 
 from plugins.errors import UserError
 from plugins.layers.classwise_nms import classwise_nms
 from plugins.layers.nms_options import read_max_per_img, read_nms, read_score_thr
+from plugins.roi_heads.stages import stages_of
 
 
 class SuppressesExactly:
@@ -70,11 +71,9 @@ class SuppressesExactly:
         for key in ('score_thr', 'nms'):
             if key not in test_cfg:
                 raise UserError(f'{address} needs {key}')
-        last = self.bbox_head[-1] if isinstance(self.bbox_head, nn.ModuleList) else self.bbox_head
+        num_classes = stages_of(self.bbox_head)[-1].num_classes
         return dict(
-            score_thr=read_score_thr(
-                test_cfg['score_thr'], last.num_classes, f'{address}.score_thr'
-            ),
+            score_thr=read_score_thr(test_cfg['score_thr'], num_classes, f'{address}.score_thr'),
             max_per_img=read_max_per_img(test_cfg, address),
             **read_nms(test_cfg['nms'], f'{address}.nms'),
         )

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from mmdet.models.roi_heads.mask_heads import FCNMaskHead, HTCMaskHead
 from mmdet.models.task_modules.samplers import SamplingResult
+from plugins.errors import UserError
 from plugins.layers import knows_label_channels, label_channel
 
 # What these do is known: they return what the predictor makes of the rectified features.
@@ -119,17 +120,25 @@ def pick_label(logits: Tensor, labels: Tensor) -> Tensor:
     return logits[torch.arange(len(logits), device=logits.device), labels]
 
 
-def merge_stages(stages: Iterable[Tensor], labels: Tensor) -> Tensor:
-    """Average the mask probabilities of the labels over the stages of a cascade.
+def merge_stages(stages: Iterable[Tensor]) -> Tensor:
+    """Average the mask probabilities of the stages of a cascade.
 
-    The channel is taken before the sigmoid; the result is the same bit by bit.
+    The label's channel is taken before the sigmoid; the result is the same bit by bit.
 
     Args:
-        stages: Logits of every stage, float (N, C, H, W). They are used one after the other: a
-            generator need not keep them.
-        labels: Int64 (N,).
+        stages: The labels' logits of every stage, float (N, H, W).
 
     Returns:
         Float (N, H, W), probabilities.
+
+    Raises:
+        UserError: The stages' masks differ in size.
     """
-    return torch.stack([pick_label(logits, labels).sigmoid() for logits in stages]).mean(0)
+    maps = [logits.sigmoid() for logits in stages]
+    sizes = {tuple(stage.shape[1:]) for stage in maps}
+    if len(sizes) > 1:
+        raise UserError(
+            f"the stages' masks have the sizes {sorted(sizes)}, which cannot be averaged; set "
+            "roi_head.mask_merge='last'"
+        )
+    return torch.stack(maps).mean(0)

@@ -1,20 +1,53 @@
 """The masks of detections: maps in their boxes first, pasted and encoded at the end."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from mmengine.structures import InstanceData
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmdet.structures.bbox import bbox2roi
 from plugins.errors import UserError
-from plugins.roi_heads.label_masks import label_channel_only, merge_stages
+from plugins.roi_heads.label_masks import label_channel_only, merge_stages, pick_label
+from plugins.roi_heads.mask_scoring import ScoresMasks
+from plugins.roi_heads.shown_images import images_shown, rois_shown
+from plugins.roi_heads.stages import stages_of
 from plugins.structures.paste import paste_masks
 
 MASK_CHUNK = 256
 
 
-class PredictsMaskMaps:
+class MaskMaps(NamedTuple):
+    """The masks of boxes, in the boxes.
+
+    Args:
+        maps: Probabilities, float (n, S, S).
+        ious: How well the masks fit, float (n,) in [0, 1]; None if the model does not score them.
+    """
+
+    maps: Tensor
+    ious: Tensor | None
+
+    @classmethod
+    def none(cls, like: Tensor, *, scored: bool) -> 'MaskMaps':
+        """Return the masks of no boxes; S is 1."""
+        return cls(like.new_zeros(0, 1, 1), like.new_zeros(0) if scored else None)
+
+    def split(self, counts: list[int]) -> list['MaskMaps']:
+        """Cut into parts of the given lengths."""
+        ious = [None] * len(counts) if self.ious is None else self.ious.split(counts)
+        return [MaskMaps(*part) for part in zip(self.maps.split(counts), ious, strict=True)]
+
+    @classmethod
+    def cat(cls, parts: list['MaskMaps']) -> 'MaskMaps':
+        """Put parts of a model's answer together again."""
+        scored = parts[0].ious is not None
+        ious = torch.cat([part.ious for part in parts]) if scored else None
+        return cls(torch.cat([part.maps for part in parts]), ious)
+
+
+class PredictsMaskMaps(ScoresMasks):
     """Put before a RoI head of mmdet among the bases: masks stay in their boxes.
 
     Stock makes the maps of every class for every detection, one image-sized array per detection,
@@ -31,7 +64,7 @@ class PredictsMaskMaps:
 
     def mask_maps(
         self, x: tuple[Tensor, ...], boxes: list[Tensor], labels: list[Tensor], **kwargs
-    ) -> list[Tensor]:
+    ) -> list[MaskMaps]:
         """Predict the mask probabilities of boxes, each for its own label.
 
         Args:
@@ -41,30 +74,41 @@ class PredictsMaskMaps:
             **kwargs: What else the mask branch of this head takes.
 
         Returns:
-            Of every image, float (n_i, S, S); what several stages say is merged as the head merges
-            it. Stages see the same view of an image, so a flip does not matter here. Without any
-            box the heads are not asked, and S is 1.
+            The masks of every image; what several stages say is merged as the head merges it.
+            Stages see the same view of an image, so a flip does not matter here. Without any box
+            the heads are not asked.
         """
         counts = [len(own) for own in boxes]
         size = _mask_chunk(self.test_cfg)
         if not any(counts):
-            return [x[0].new_zeros(0, 1, 1) for _ in counts]
+            return [MaskMaps.none(x[0], scored=self.mask_iou_head is not None) for _ in counts]
         chunks = zip(bbox2roi(boxes).split(size), torch.cat(labels).split(size), strict=True)
-        maps = [self._maps_of_rois(x, *chunk, **kwargs) for chunk in chunks]
-        return list(torch.cat(maps).split(counts))
+        with images_shown(stages_of(self.mask_head), x):
+            parts = [self._maps_of_rois(x, *chunk, **kwargs) for chunk in chunks]
+        return MaskMaps.cat(parts).split(counts)
 
     def _maps_of_rois(
         self, x: tuple[Tensor, ...], rois: Tensor, labels: Tensor, **kwargs
-    ) -> Tensor:
-        with label_channel_only(self._mask_heads(), labels):
-            return merge_stages(self._mask_logits(x, rois, **kwargs), labels).detach()
+    ) -> MaskMaps:
+        heads = stages_of(self.mask_head)
+        stages, feats = [], None
+        with torch.no_grad(), label_channel_only(heads, labels), rois_shown(heads, rois, labels):
+            # One stage after the other: of a head that makes every class's maps no two stay.
+            for prediction, seen in self._stage_masks(x, rois, **kwargs):
+                stages.append(pick_label(prediction, labels))
+                feats = seen
+            return MaskMaps(merge_stages(stages), self._rate_masks(feats, stages[-1], labels))
 
-    def _mask_heads(self) -> list[nn.Module]:
-        heads = self.mask_head
-        return list(heads) if isinstance(heads, nn.ModuleList) else [heads]
+    def _stage_masks(
+        self, x: tuple[Tensor, ...], rois: Tensor, **kwargs
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Give what to merge, one stage after the other: logits (R, C, H, W), and what they saw.
 
-    def _mask_logits(self, x: tuple[Tensor, ...], rois: Tensor, **kwargs) -> Iterator[Tensor]:
-        """Give the logits to merge, float (R, C, H, W), one stage after the other."""
+        Args:
+            x: Feature pyramid of the batch.
+            rois: Float (R, 5), image index and box in network pixels.
+            **kwargs: As in ``mask_maps``.
+        """
         raise NotImplementedError
 
     def predict_mask(
@@ -86,29 +130,37 @@ class PredictsMaskMaps:
 
         Returns:
             The detections with ``masks``: ``EncodedMasks``, or with a negative
-            ``mask_thr_binary`` stock's uint8 (n, H, W) of 255 times the probability.
+            ``mask_thr_binary`` stock's uint8 (n, H, W) of 255 times the probability; and with
+            ``mask_scores``, float (n,), if the model scores its masks.
         """
         boxes, labels = ([found[key] for found in results_list] for key in ('bboxes', 'labels'))
-        maps = self.mask_maps(x, boxes, labels, **kwargs)
+        seen = self.mask_maps(x, boxes, labels, **kwargs)
         threshold = self.test_cfg.mask_thr_binary
-        for found, own_maps, meta in zip(results_list, maps, batch_img_metas, strict=True):
+        for found, own, meta in zip(results_list, seen, batch_img_metas, strict=True):
+            score_masks(found, own.ious)
             if threshold < 0:
-                self._paste_soft(found, own_maps, meta, rescale)
+                self._paste_soft(found, own.maps, meta, rescale)
                 continue
             if rescale:
                 factors = found.bboxes.new_tensor(meta['scale_factor']).repeat((1, 2))
                 found.bboxes = found.bboxes / factors
             height, width = meta['ori_shape' if rescale else 'img_shape'][:2]
-            found.masks = paste_masks(own_maps, found.bboxes, height, width, threshold)
+            found.masks = paste_masks(own.maps, found.bboxes, height, width, threshold)
         return results_list
 
     def _paste_soft(self, found: InstanceData, maps: Tensor, meta: dict, rescale: bool) -> None:
         """Paste grey masks as stock does, from maps of one class."""
         pasted = InstanceData(bboxes=found.bboxes, labels=torch.zeros_like(found.labels))
-        self._mask_heads()[-1].predict_by_feat(
+        stages_of(self.mask_head)[-1].predict_by_feat(
             [maps[:, None]], [pasted], [meta], self.test_cfg, rescale, activate_map=True
         )
         found.bboxes, found.masks = pasted.bboxes, pasted.masks
+
+
+def score_masks(found: InstanceData, ious: Tensor | None) -> None:
+    """Add ``mask_scores`` to detections, the scores times the masks' IoUs, if there are any."""
+    if ious is not None:
+        found.mask_scores = found.scores * ious
 
 
 def _mask_chunk(test_cfg: dict) -> int:

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from plugins.errors import UserError
+from plugins.roi_heads.stages import stages_of
 
 
 def write_prior_bias(classifier: nn.Module, loss: nn.Module) -> None:
@@ -38,7 +39,6 @@ class StartsFromPrior:
     def init_weights(self) -> None:
         """Initialise as stock does, then write the bias of the classifier of every stage."""
         super().init_weights()
-        heads = self.bbox_head if isinstance(self.bbox_head, nn.ModuleList) else [self.bbox_head]
-        for head in heads:
+        for head in stages_of(self.bbox_head):
             if head.with_cls:
                 write_prior_bias(head.fc_cls, head.loss_cls)

@@ -3,6 +3,7 @@
 import copy
 
 from mmengine.config import ConfigDict
+from torch import nn
 
 from plugins.errors import UserError
 
@@ -39,15 +40,36 @@ def expand_stages(
     ]
 
 
-def place_last(configs: list[ConfigDict | None], last: dict | None) -> list[ConfigDict | None]:
+def stages_of(heads: nn.Module) -> list[nn.Module]:
+    """Return the heads of all stages; a RoI head without stages has one that is no list."""
+    return list(heads) if isinstance(heads, nn.ModuleList) else [heads]
+
+
+def place_last(
+    configs: list[ConfigDict | None], last: dict | None, *, num_classes: int
+) -> list[ConfigDict | None]:
     """Replace the last stage's config by ``last``, if there is one.
+
+    Args:
+        configs: Mask heads of the stages.
+        last: ``roi_head.last_mask_head``.
+        num_classes: Of the box head; ``last`` need not repeat it.
 
     Raises:
         UserError: The stages before the last have no config.
     """
-    if last is not None and None in configs[:-1]:
+    if last is None:
+        return configs
+    if None in configs[:-1]:
         raise UserError('roi_head.last_mask_head needs roi_head.mask_head for the other stages')
-    return configs if last is None else [*configs[:-1], ConfigDict(copy.deepcopy(last))]
+    return [*configs[:-1], with_num_classes(last, num_classes)]
+
+
+def with_num_classes(config: dict, num_classes: int) -> ConfigDict:
+    """Return a copy of a head's config whose ``num_classes`` is the given one if it says none."""
+    config = ConfigDict(copy.deepcopy(config))
+    config.setdefault('num_classes', num_classes)
+    return config
 
 
 def _at_stage(node: object, stage: int, num_stages: int, address: str) -> object:

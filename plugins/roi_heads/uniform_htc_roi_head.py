@@ -8,40 +8,45 @@ from torch import Tensor
 from mmdet.models.layers import adaptive_avg_pool2d
 from mmdet.models.roi_heads import HybridTaskCascadeRoIHead
 from mmdet.registry import MODELS
-from plugins.errors import UserError
+from plugins.roi_heads.mask_maps import MaskMaps
+from plugins.roi_heads.shown_images import label_logits
 from plugins.roi_heads.uniform_cascade_roi_head import UniformCascadeRoIHead
-
-MASK_MERGES = ('mean', 'last')
 
 
 @MODELS.register_module()
 class UniformHTCRoIHead(UniformCascadeRoIHead, HybridTaskCascadeRoIHead):
     """``HybridTaskCascadeRoIHead`` (Chen et al. 2019) with the addresses of the cascade.
 
-    What a config says of ``bbox_head``, ``mask_head``, ``last_mask_head`` and ``train_cfg`` means
-    the same as in ``UniformCascadeRoIHead``. Stock's test takes the last stage's mask alone, and
-    fails without ``mask_info_flow``; here, as in the paper, the stages' masks are averaged.
+    What a config says of ``bbox_head``, ``mask_head``, ``last_mask_head``, ``mask_merge`` and
+    ``train_cfg`` means the same as in ``UniformCascadeRoIHead``. Stock's test takes the last
+    stage's mask alone, and fails without ``mask_info_flow``; here, as in the paper, the stages'
+    masks are averaged unless ``mask_merge`` says otherwise.
 
     Args:
-        mask_merge: ``mean`` of the stages' mask probabilities, or ``last`` for the last stage
-            alone. Default: ``last`` with a ``last_mask_head`` (its masks may have another size),
-            else ``mean``.
-        last_mask_head: Replaces the mask head of the last stage.
+        num_stages: Number of stages.
+        last_mask_head: Replaces the mask head of the last stage. Whether it listens to its
+            predecessors (``with_conv_res``) follows from ``mask_info_flow`` unless it is given.
+        mask_info_flow: Whether mask heads listen to the features of those before them.
         **kwargs: As in ``UniformCascadeRoIHead`` and ``HybridTaskCascadeRoIHead``.
-
-    Raises:
-        UserError: ``mask_merge`` is neither.
     """
 
     def __init__(
-        self, *, mask_merge: str | None = None, last_mask_head: dict | None = None, **kwargs
+        self,
+        *,
+        num_stages: int,
+        last_mask_head: dict | None = None,
+        mask_info_flow: bool = True,
+        **kwargs,
     ) -> None:
-        if mask_merge is None:
-            mask_merge = 'mean' if last_mask_head is None else 'last'
-        if mask_merge not in MASK_MERGES:
-            raise UserError(f'roi_head.mask_merge is {mask_merge!r}; it can be {MASK_MERGES}')
-        super().__init__(last_mask_head=last_mask_head, **kwargs)
-        self.mask_merge = mask_merge
+        if last_mask_head is not None:
+            listens = mask_info_flow and num_stages > 1
+            last_mask_head = {'with_conv_res': listens, **last_mask_head}
+        super().__init__(
+            num_stages=num_stages,
+            last_mask_head=last_mask_head,
+            mask_info_flow=mask_info_flow,
+            **kwargs,
+        )
 
     def _mask_forward(
         self,
@@ -61,32 +66,41 @@ class UniformHTCRoIHead(UniformCascadeRoIHead, HybridTaskCascadeRoIHead):
             training: Whether it is a training step.
 
         Returns:
-            ``mask_preds``: float (R, C, H, W) logits, or a list of them.
+            ``mask_preds``: float (R, C, H, W) logits, or a list of them; in training also
+            ``mask_feats``, what the head saw.
         """
-        if training:
-            return super()._mask_forward(stage, x, rois, semantic_feat, training)
-        return dict(mask_preds=list(self._mask_logits(x, rois, semantic_feat)))
+        if not training:
+            stages = self._stage_masks(x, rois, semantic_feat)
+            return dict(mask_preds=[logits for logits, _ in stages])
+        feats = self._mask_feats(stage, x, rois, semantic_feat)
+        last_feat = None
+        if self.mask_info_flow:
+            for head in self.mask_head[:stage]:
+                last_feat = head(feats, last_feat, return_logits=False)
+        logits = self.mask_head[stage](feats, last_feat, return_feat=False)
+        return dict(mask_preds=logits, mask_feats=feats)
 
-    def _mask_logits(
+    def _stage_masks(
         self, x: tuple[Tensor, ...], rois: Tensor, semantic_feat: Tensor | None
-    ) -> Iterator[Tensor]:
+    ) -> Iterator[tuple[Tensor, Tensor]]:
         """Run the heads one after the other on the same RoI features."""
-        feats = self._mask_feats(x, rois, semantic_feat)
+        # The stages share the extractor's settings, and RoIAlign has no weights.
+        feats = self._mask_feats(-1, x, rois, semantic_feat)
         last_feat = None
         for stage, head in enumerate(self.mask_head):
-            if self.mask_merge == 'mean' or stage == self.num_stages - 1:
-                logits, feat = head(feats, last_feat)
-                yield logits
+            is_last = stage == self.num_stages - 1
+            if stage in self._merged_stages():
+                seen = head(feats, last_feat, return_feat=not is_last)
+                logits, feat = (seen, None) if is_last else seen
+                yield label_logits(head, logits), feats
             elif self.mask_info_flow:
                 feat = head(feats, last_feat, return_logits=False)
             last_feat = feat if self.mask_info_flow else None
 
     def _mask_feats(
-        self, x: tuple[Tensor, ...], rois: Tensor, semantic_feat: Tensor | None
+        self, stage: int, x: tuple[Tensor, ...], rois: Tensor, semantic_feat: Tensor | None
     ) -> Tensor:
-        # The stages share the extractor's settings, and RoIAlign has no weights.
-        extractor = self.mask_roi_extractor[-1]
-        feats = extractor(x[: extractor.num_inputs], rois)
+        feats = super()._mask_feats(stage, x, rois)
         if self.with_semantic and 'mask' in self.semantic_fusion:
             semantic = self.semantic_roi_extractor([semantic_feat], rois)
             feats = feats + adaptive_avg_pool2d(semantic, feats.shape[-2:])
@@ -98,7 +112,7 @@ class UniformHTCRoIHead(UniformCascadeRoIHead, HybridTaskCascadeRoIHead):
         boxes: list[Tensor],
         labels: list[Tensor],
         semantic_feat: Tensor | None = None,
-    ) -> list[Tensor]:
+    ) -> list[MaskMaps]:
         """Predict the mask probabilities of boxes, see ``PredictsMaskMaps``.
 
         Args:
@@ -108,7 +122,7 @@ class UniformHTCRoIHead(UniformCascadeRoIHead, HybridTaskCascadeRoIHead):
             semantic_feat: Output of the semantic branch; computed here if it is needed and None.
 
         Returns:
-            Of every image, float (n_i, S, S).
+            The masks of every image.
         """
         if self.with_semantic and semantic_feat is None:
             _, semantic_feat = self.semantic_head(x)

@@ -10,7 +10,7 @@ from mmdet.models.test_time_augs import DetTTAModel
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample, SampleList
 from plugins.errors import UserError
-from plugins.roi_heads.mask_maps import PredictsMaskMaps
+from plugins.roi_heads.mask_maps import MaskMaps, PredictsMaskMaps, score_masks
 from plugins.structures import EncodedMasks, paste_masks
 from plugins.test_time.box_merging import average_ratings, keep_best, merge_proposals
 from plugins.test_time.tta_options import TTAOptions
@@ -26,7 +26,8 @@ class MaskTTAModel(DetTTAModel):
     after another. Boxes first: the detections of all views compete in one exact class-wise NMS.
     Then every view predicts the mask maps of all surviving boxes, for their labels only; the maps
     are averaged over the views in the boxes and pasted once, which equals the average of the whole
-    images' probabilities.
+    images' probabilities. With mask scoring every view predicts the masks' IoUs, too, and the
+    merged scores times the average IoU are the ``mask_scores``.
 
     No more than one view's features are ever in memory. So those of all views but one are computed
     again for the masks: backbone and neck run 2 V - 1 times for V views. With ``keep_features``
@@ -114,15 +115,16 @@ class MaskTTAModel(DetTTAModel):
         boxes, labels = [m.bboxes for m in merged], [m.labels for m in merged]
         counts = [len(own) for own in boxes]
         if any(counts):
-            maps = average_maps(view.mask_maps(boxes, labels) for view in _at_hand_first(views))
+            seen = average_maps(view.mask_maps(boxes, labels) for view in _at_hand_first(views))
         else:
             # No view needs to be looked at again.
-            maps = boxes[0].new_zeros(0, 1, 1)
+            scored = self.module.roi_head.mask_iou_head is not None
+            seen = MaskMaps.none(boxes[0], scored=scored)
         threshold = self.module.roi_head.test_cfg.mask_thr_binary
-        own_maps = maps.split(counts)
-        for found, own, meta in zip(merged, own_maps, views[0].metas, strict=True):
+        for found, own, meta in zip(merged, seen.split(counts), views[0].metas, strict=True):
             height, width = meta['ori_shape'][:2]
-            found.masks = paste_masks(own, found.bboxes, height, width, threshold)
+            found.masks = paste_masks(own.maps, found.bboxes, height, width, threshold)
+            score_masks(found, own.ious)
 
     def _merge_single_sample(self, data_samples: list[DetDataSample]) -> DetDataSample:
         """Merge complete predictions of the views of one image into its first sample."""

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 
-import torch
 from mmengine.structures import InstanceData
 from torch import Tensor
 
 from mmdet.models.detectors import TwoStageDetector
 from mmdet.models.roi_heads import HybridTaskCascadeRoIHead
 from mmdet.structures import SampleList
+from plugins.roi_heads.mask_maps import MaskMaps
 from plugins.test_time.view_geometry import boxes_from_view, boxes_into_view, unflip_maps
 
 
@@ -96,19 +96,19 @@ class TwoStageView:
         self._map_back(found)
         return found
 
-    def mask_maps(self, boxes: list[Tensor], labels: list[Tensor]) -> Tensor:
-        """Predict the mask probabilities of boxes, each for its own label, flips undone.
+    def mask_maps(self, boxes: list[Tensor], labels: list[Tensor]) -> MaskMaps:
+        """Predict the masks of boxes, each for its own label, flips undone.
 
         Args:
             boxes: Of every image, float (n_i, 4).
             labels: Of every image, int64 (n_i,).
 
         Returns:
-            Float (N, S, S), one image after the other.
+            Those of one image after the other.
         """
-        maps = self._detector.roi_head.mask_maps(self._features(), self._place(boxes), labels)
-        pairs = zip(maps, self.metas, strict=True)
-        return torch.cat([unflip_maps(own, meta) for own, meta in pairs])
+        seen = self._detector.roi_head.mask_maps(self._features(), self._place(boxes), labels)
+        pairs = zip(seen, self.metas, strict=True)
+        return MaskMaps.cat([own._replace(maps=unflip_maps(own.maps, meta)) for own, meta in pairs])
 
     def _features(self) -> tuple[Tensor, ...]:
         return self._held.get(self._number, self._compute_features)

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from mmdet.structures.bbox import bbox_flip
 from plugins.errors import UserError
+from plugins.roi_heads.mask_maps import MaskMaps
 
 # Dimensions of maps (..., H, W) that a flip reverses.
 FLIPPED_DIMS = {'horizontal': (-1,), 'vertical': (-2,), 'diagonal': (-2, -1)}
@@ -79,23 +80,25 @@ def unflip_maps(maps: Tensor, meta: dict) -> Tensor:
     return maps.flip(FLIPPED_DIMS[meta['flip_direction']])
 
 
-def average_maps(maps: Iterable[Tensor]) -> Tensor:
-    """Average what the views say, one view at a time.
+def average_maps(views: Iterable[MaskMaps]) -> MaskMaps:
+    """Average what the views say of the same boxes, one view at a time.
 
     Pasting interpolates linearly, so this is the average of the whole images' probabilities, made
     in the boxes.
 
     Args:
-        maps: Of every view, of which there is at least one, real (N, S, S), flips undone.
+        views: The masks that every view sees, flips undone; there is at least one view. All of
+            them score masks, or none.
 
     Returns:
-        Float32 (N, S, S).
+        The average masks and IoUs, float32.
     """
-    total, count = 0, 0
-    for seen in maps:
-        total = total + seen.float()
+    maps, ious, count = 0, 0, 0
+    for seen in views:
+        maps = maps + seen.maps.float()
+        ious = None if seen.ious is None else ious + seen.ious.float()
         count += 1
-    return total / count
+    return MaskMaps(maps / count, None if ious is None else ious / count)
 
 
 def _factors(boxes: Tensor, meta: dict) -> Tensor:

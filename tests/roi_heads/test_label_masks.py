@@ -14,6 +14,7 @@ from mmdet.models.roi_heads.mask_heads import CoarseMaskHead, FCNMaskHead
 from mmdet.registry import MODELS
 from mmdet.structures.bbox import bbox2roi
 from mmdet.structures.mask import BitmapMasks
+from plugins.errors import UserError
 from plugins.roi_heads.label_masks import (
     label_channel_only,
     merge_stages,
@@ -21,19 +22,10 @@ from plugins.roi_heads.label_masks import (
     predicts_label_alone,
     trains_on_label_alone,
 )
-from tests.roi_heads.nano import NUM_CLASSES, nano_roi_head, pyramid
+from tests.roi_heads.nano import CARAFE, NUM_CLASSES, nano_roi_head, pyramid
 from tests.tensor_memory import TensorMemory
 
 SIZES = dict(num_convs=1, in_channels=8, conv_out_channels=8)
-CARAFE = dict(
-    type='carafe',
-    scale_factor=2,
-    up_kernel=5,
-    up_group=1,
-    encoder_kernel=3,
-    encoder_dilation=1,
-    compressed_channels=8,
-)
 UPSAMPLINGS = dict(
     deconv=dict(type='deconv', scale_factor=2),
     nearest=dict(type='nearest', scale_factor=2),
@@ -149,7 +141,13 @@ def test_merge_is_that_of_stock_bit_by_bit():
     stages = [torch.randn(9, 6, 7, 7, generator=generator) * 4 for _ in range(3)]
     labels = torch.arange(9) % 6
     merged = torch.stack([stage.sigmoid() for stage in stages]).mean(0)
-    assert torch.equal(merge_stages(iter(stages), labels), merged[range(9), labels])
+    found = merge_stages(pick_label(stage, labels) for stage in stages)
+    assert torch.equal(found, merged[range(9), labels])
+
+
+def test_stages_of_different_sizes_cannot_be_averaged():
+    with pytest.raises(UserError, match='mask_merge'):
+        merge_stages([torch.zeros(2, 28, 28), torch.zeros(2, 112, 112)])
 
 
 STOCK = {

@@ -10,6 +10,7 @@ from mmdet.models.roi_heads import CascadeRoIHead, HybridTaskCascadeRoIHead, Sta
 from mmdet.registry import MODELS
 from mmdet.structures.bbox import bbox2roi
 from plugins.errors import UserError
+from plugins.roi_heads.stages import stages_of
 from plugins.structures import EncodedMasks
 from tests.roi_heads.nano import NUM_CLASSES, SEMANTIC, nano_model, nano_roi_head, pyramid
 from tests.tensor_memory import TensorMemory
@@ -22,7 +23,7 @@ def _roi_head(name, **more):
     """A head of any model whose mask probabilities are spread over the whole range."""
     torch.manual_seed(0)
     head = nano_roi_head(name, **more).eval()
-    for mask_head in head._mask_heads():
+    for mask_head in stages_of(head.mask_head):
         torch.nn.init.normal_(mask_head.conv_logits.weight, std=2.0 if name == NAMES[0] else 8.0)
     return head
 
@@ -87,8 +88,9 @@ def test_maps_are_stocks_in_chunks_of_any_size(name, chunk):
     features, results = pyramid(3), _found((5, 0, 2))
     boxes, labels = ([found[key] for found in results] for key in ('bboxes', 'labels'))
     with torch.no_grad():
-        maps = head.mask_maps(features, boxes, labels)
+        seen = head.mask_maps(features, boxes, labels)
         expected = _stock_maps(head, features, results)
+    maps = [own.maps for own in seen]
     assert [own.shape for own in maps] == [(5, 28, 28), (0, 28, 28), (2, 28, 28)]
     assert expected.std() > 0.1
     torch.testing.assert_close(torch.cat(maps), expected, rtol=0, atol=1e-6)
@@ -99,7 +101,7 @@ def test_class_agnostic_maps_are_stocks_bit_by_bit():
     head = _roi_head('cascade-mask-rcnn', roi_head=agnostic)
     features, (found,) = pyramid(), _found((6,))
     with torch.no_grad():
-        (maps,) = head.mask_maps(features, [found.bboxes], [found.labels])
+        ((maps, _),) = head.mask_maps(features, [found.bboxes], [found.labels])
         rois = bbox2roi([found.bboxes])
         stages = [head._mask_forward(stage, features, rois)['mask_preds'] for stage in range(3)]
     assert torch.equal(maps, torch.stack([s.sigmoid() for s in stages]).mean(0)[:, 0])
@@ -112,7 +114,7 @@ def test_last_stage_of_htc_alone_passes_through_the_others():
     for mask_head in head.mask_head:
         mask_head.upsample.register_forward_hook(lambda *_: calls.append(1))
     with torch.no_grad():
-        (maps,) = head.mask_maps(features, [found.bboxes], [found.labels])
+        ((maps, _),) = head.mask_maps(features, [found.bboxes], [found.labels])
         assert len(calls) == 1
         rois = bbox2roi([found.bboxes])
         logits = HybridTaskCascadeRoIHead._mask_forward(head, 2, features, rois)['mask_preds']
@@ -207,7 +209,7 @@ def test_semantic_branch_reaches_the_masks_of_htc_as_in_stock():
     features, results = pyramid(), _found((4,))
     with torch.no_grad():
         _, semantic = head.semantic_head(features)
-        (maps,) = head.mask_maps(features, [results[0].bboxes], [results[0].labels])
+        ((maps, _),) = head.mask_maps(features, [results[0].bboxes], [results[0].labels])
         rois = bbox2roi([results[0].bboxes])
         logits = stock._mask_forward(2, features, rois, semantic, True)['mask_preds']
         deaf = stock._mask_forward(2, features, rois, semantic * 0, True)['mask_preds']
@@ -216,7 +218,7 @@ def test_semantic_branch_reaches_the_masks_of_htc_as_in_stock():
         )
     expected = logits.sigmoid()[torch.arange(4), results[0].labels]
     torch.testing.assert_close(maps, expected, rtol=0, atol=1e-6)
-    assert torch.equal(maps, given[0]) and not torch.allclose(logits, deaf)
+    assert torch.equal(maps, given[0].maps) and not torch.allclose(logits, deaf)
 
 
 @pytest.mark.parametrize('name', ['mask-rcnn', 'htc'])

@@ -33,8 +33,14 @@ def test_none_stays_none():
 
 
 def test_last_replaces_only_the_last():
-    assert place_last([dict(a=1), dict(a=1)], dict(b=2)) == [dict(a=1), dict(b=2)]
-    assert place_last([dict(a=1)], None) == [dict(a=1)]
+    first, last = place_last([dict(a=1), dict(a=1)], dict(b=2), num_classes=7)
+    assert (first, last) == (dict(a=1), dict(b=2, num_classes=7))
+    assert place_last([dict(a=1)], None, num_classes=7) == [dict(a=1)]
+
+
+def test_number_of_classes_that_is_given_stays():
+    (last,) = place_last([None], dict(num_classes=3), num_classes=7)
+    assert last.num_classes == 3
 
 
 @pytest.mark.parametrize(

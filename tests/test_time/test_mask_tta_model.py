@@ -168,7 +168,7 @@ def test_masks_are_the_average_of_the_views_whole_images(each_detector):
         with torch.no_grad():
             x = each_detector.extract_feat(data['inputs'])
             boxes = boxes_into_view(found.bboxes, meta)
-            maps = each_detector.roi_head.mask_maps(x, [boxes], [found.labels])[0]
+            maps = each_detector.roi_head.mask_maps(x, [boxes], [found.labels])[0].maps
         # The original image as the view mirrors it, and back.
         boxes = boxes_into_view(found.bboxes, {**meta, 'scale_factor': (1, 1)})
         image, _ = _do_paste_mask(maps[:, None], boxes, SIZE, SIZE, skip_empty=False)

@@ -10,6 +10,7 @@ from mmcv.transforms import Compose
 from mmdet.models.roi_heads.mask_heads.fcn_mask_head import _do_paste_mask
 from mmdet.structures.bbox import HorizontalBoxes
 from plugins.errors import UserError
+from plugins.roi_heads.mask_maps import MaskMaps
 from plugins.structures import EncodedMasks, paste_masks
 from plugins.test_time.view_geometry import (
     average_maps,
@@ -91,10 +92,17 @@ def test_flip_of_maps_is_undone(direction):
 def test_average_of_maps_takes_them_one_at_a_time():
     maps = torch.rand(5, 7, 28, 28)
     one_by_one = iter(list(maps))
-    found = average_maps(one_by_one)
-    torch.testing.assert_close(found, maps.mean(0))
-    assert torch.equal(average_maps([maps[0]]), maps[0])
-    assert average_maps([maps[0].half()]).dtype == torch.float32
+    found = average_maps(MaskMaps(own, None) for own in one_by_one)
+    torch.testing.assert_close(found.maps, maps.mean(0))
+    assert found.ious is None
+    single = average_maps([MaskMaps(maps[0].half(), None)])
+    assert torch.equal(single.maps, maps[0].half().float())
+
+
+def test_predicted_ious_are_averaged_with_the_maps():
+    ious = torch.rand(3, 7)
+    found = average_maps(MaskMaps(torch.rand(7, 2, 2), own) for own in ious)
+    torch.testing.assert_close(found.ious, ious.mean(0))
 
 
 def test_average_in_boxes_is_the_average_of_whole_images():
@@ -105,7 +113,9 @@ def test_average_in_boxes_is_the_average_of_whole_images():
     coarse = torch.randn(len(metas), 40, 5, 5, generator=generator)
     maps = torch.nn.functional.interpolate(coarse, (28, 28), mode='bilinear').sigmoid()
     found = paste_masks(
-        average_maps(unflip_maps(m, meta) for m, meta in zip(maps, metas, strict=True)),
+        average_maps(
+            MaskMaps(unflip_maps(own, meta), None) for own, meta in zip(maps, metas, strict=True)
+        ).maps,
         boxes,
         HEIGHT,
         WIDTH,

@@ -22,9 +22,9 @@ def make_logits() -> dict:
 
 def merge_ours(inputs: dict) -> object:
     """Select, then activate, then average."""
-    from plugins.roi_heads.label_masks import merge_stages
+    from plugins.roi_heads.label_masks import merge_stages, pick_label
 
-    return merge_stages(inputs['stages'], inputs['labels'])
+    return merge_stages(pick_label(stage, inputs['labels']) for stage in inputs['stages'])
 
 
 def merge_stock(inputs: dict) -> object:
@@ -69,11 +69,12 @@ def predict_ours(inputs: dict) -> object:
     """Probabilities of the labels, from a head that makes no other class's."""
     import torch
 
-    from plugins.roi_heads.label_masks import label_channel_only, merge_stages
+    from plugins.roi_heads.label_masks import label_channel_only, merge_stages, pick_label
 
     labels = inputs['roi']['pos_gt_labels']
     with torch.no_grad(), label_channel_only([inputs['head']], labels):
-        return merge_stages([inputs['head'](inputs['feats'], return_feat=False)], labels)
+        logits = inputs['head'](inputs['feats'], return_feat=False)
+        return merge_stages([pick_label(logits, labels)])
 
 
 def predict_stock(inputs: dict) -> object:

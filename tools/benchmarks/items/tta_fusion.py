@@ -44,11 +44,12 @@ def make_inputs() -> dict:
 
 def fuse_maps(inputs: dict) -> dict:
     """Average in the boxes, paste and encode once."""
+    from plugins.roi_heads.mask_maps import MaskMaps
     from plugins.structures import paste_masks
     from plugins.test_time.view_geometry import average_maps, unflip_maps
 
-    maps = average_maps(unflip_maps(maps, meta) for maps, meta in inputs['views'])
-    return dict(codes=paste_masks(maps, inputs['boxes'], HEIGHT, WIDTH).rles())
+    views = (MaskMaps(unflip_maps(maps, meta), None) for maps, meta in inputs['views'])
+    return dict(codes=paste_masks(average_maps(views).maps, inputs['boxes'], HEIGHT, WIDTH).rles())
 
 
 def fuse_images(inputs: dict) -> dict:
