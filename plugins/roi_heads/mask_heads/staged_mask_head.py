@@ -55,6 +55,7 @@ class StagedMaskHead(SeesImages, BaseModule):
 
     num_scores: int
     """Maps of probabilities among the features of every stage but the first."""
+    # Merged masks are pasted as those of a class-agnostic head; no other part of it is needed.
     class_agnostic = True
     predict_by_feat = FCNMaskHead.predict_by_feat
     _predict_by_feat_single = FCNMaskHead._predict_by_feat_single
