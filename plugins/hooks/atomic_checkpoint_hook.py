@@ -66,5 +66,8 @@ class AtomicCheckpointHook(CheckpointHook):
             super()._save_checkpoint_with_step(runner, step, meta)
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
+        # A validation without training, for which no place to save was made ready.
+        if not self.save_best or not hasattr(self, 'file_backend'):
+            return
         with self._removal_after_save():
             super()._save_best_checkpoint(runner, metrics)

@@ -66,4 +66,5 @@ def build_runner(cfg: Config, *, whole_checkpoint: bool) -> Runner:
     runner.register_hook(dict(type='mmdet.CheckpointFitHook', whole=whole_checkpoint))
     runner.register_hook(dict(type='mmdet.TrainingCountsHook'))
     runner.register_hook(dict(type='mmdet.ResumeDataHook'))
+    runner.register_hook(dict(type='mmdet.StepSeedHook'))
     return runner

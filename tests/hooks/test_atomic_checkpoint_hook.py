@@ -87,3 +87,11 @@ def test_files_are_written_by_the_atomic_backend_unless_told_otherwise():
         AtomicCheckpointHook(backend_args=dict(backend='petrel')).backend_args['backend']
         == 'petrel'
     )
+
+
+@pytest.mark.parametrize('save_best', [None, 'AP'])
+def test_validation_without_training_saves_nothing(runner, tmp_path, save_best):
+    rule = dict(rule='greater') if save_best else {}
+    hook = AtomicCheckpointHook(interval=1, save_best=save_best, **rule)
+    hook.after_val_epoch(runner, {'AP': 0.5})
+    assert _checkpoints(tmp_path) == []
