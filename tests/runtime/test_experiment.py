@@ -9,6 +9,7 @@ from plugins.hooks import (
     CheckpointFitHook,
     ClassCountHook,
     ResumeDataHook,
+    StepSeedHook,
     TrainingCountsHook,
 )
 from plugins.runtime import build_runner, load_experiment
@@ -86,5 +87,11 @@ class _Runner:
 def test_runner_carries_the_checks_of_every_run(config, monkeypatch, whole):
     monkeypatch.setattr(Runner, 'from_cfg', lambda cfg: _Runner())
     hooks = build_runner(load_experiment(_args(config)), whole_checkpoint=whole).hooks
-    assert set(hooks) == {CheckpointFitHook, ClassCountHook, ResumeDataHook, TrainingCountsHook}
+    assert set(hooks) == {
+        CheckpointFitHook,
+        ClassCountHook,
+        ResumeDataHook,
+        StepSeedHook,
+        TrainingCountsHook,
+    }
     assert hooks[CheckpointFitHook].whole is whole

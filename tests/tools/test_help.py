@@ -14,6 +14,7 @@ TOOLS = (
     'benchmarks/run.py',
     'benchmarks/annotation_files.py',
     'benchmarks/annotation_startup.py',
+    'model/convert_checkpoint.py',
     'data/generate.py',
     'data/coco_to_lvis.py',
     'data/check.py',
