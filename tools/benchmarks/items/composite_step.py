@@ -1,0 +1,72 @@
+"""Training step of a composite of two Swin-T, with activations computed again and without."""
+
+import shutil
+
+from tools.benchmarks.item import Benchmark
+
+SIZE = (256, 320)  # pixels
+SIDES = dict(
+    kept={},
+    lean=dict(activations='lean'),
+    checkpoint=dict(with_cp=True),
+    assistant_checkpoint=dict(with_cp=[True, False]),
+    lean_checkpoint=dict(activations='lean', with_cp=True),
+)
+
+
+def make_inputs(mode: str, device: str = 'cpu') -> dict:
+    """Two composites with the same weights, and an image."""
+    import torch
+
+    import plugins  # noqa: F401 mmdet imports mmcv.ops
+    from plugins.backbones import CBSwinTransformer
+    from tools.benchmarks.swin_blocks import return_memory_at_once
+
+    return_memory_at_once()
+    inputs = {}
+    for side in (mode, 'kept'):
+        torch.manual_seed(0)
+        model = CBSwinTransformer(cb_zero_init=False, drop_path_rate=0.2, **SIDES[side])
+        inputs[side] = model.to(device).train()
+    image = torch.randn(1, 3, *SIZE, generator=torch.Generator().manual_seed(0))
+    return dict(inputs, image=image.to(device))
+
+
+def run(inputs: dict, side: str) -> dict:
+    """Forward of all pyramids and backward; maps and gradients by name."""
+    import torch
+
+    model = inputs[side]
+    model.zero_grad()
+    torch.manual_seed(1)
+    maps = [level for pyramid in model.forward_all(inputs['image']) for level in pyramid]
+    sum(level.square().mean() for level in maps).backward()
+    if inputs['image'].is_cuda:
+        torch.cuda.synchronize()
+    gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
+    return dict(gradients, **{f'map {i}': level.detach() for i, level in enumerate(maps)})
+
+
+def same(ours: dict, kept: dict) -> bool:
+    """Whether maps and gradients are equal, but for the order of sums."""
+    from tools.benchmarks.swin_blocks import same_tensors
+
+    return same_tensors(ours, kept)
+
+
+def _item(mode: str, device: str) -> Benchmark:
+    suffix = '' if device == 'cpu' else f'_{device}'
+    return Benchmark(
+        name=f'composite_step_{mode}{suffix}',
+        peer=f'the same without it: two Swin-T, {SIZE[0]} x {SIZE[1]} pixels',
+        setup=lambda: make_inputs(mode, device),
+        ours=lambda inputs: run(inputs, mode),
+        peer_run=lambda inputs: run(inputs, 'kept'),
+        check=same,
+        repeats=3,
+    )
+
+
+# Asking torch for a GPU would cost every benchmark the import.
+DEVICES = ('cpu', 'cuda') if shutil.which('nvidia-smi') else ('cpu',)
+ITEMS = tuple(_item(mode, device) for device in DEVICES for mode in SIDES if mode != 'kept')
