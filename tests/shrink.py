@@ -1,6 +1,7 @@
 """Any detector made small from outside: the same parts and wiring, fewer channels and layers."""
 
 import functools
+import inspect
 import json
 
 import torch
@@ -13,6 +14,7 @@ RATIO = 8  # by which the channels of necks and heads shrink
 SMALL = 48  # what is this narrow stays as it is
 SAMPLES = 8  # proposals, RoIs, detections
 SMALL_TIMM_MODEL = 'regnety_002'
+PLAIN = ('ResNet', 'CBResNet')  # that have shallow variants
 
 
 def shrink(model: dict) -> ConfigDict:
@@ -30,6 +32,9 @@ def shrink(model: dict) -> ConfigDict:
     if 'rcnn' in model.test_cfg:
         # An untrained detector is sure of nothing, but its masks are to be tested too.
         model.test_cfg.rcnn.score_thr = 0.0
+    for head in ('last_mask_head', 'mask_iou_head'):
+        if model.get('roi_head', {}).get(head):
+            _spell_out_channels(model.roi_head[head])
     for name, part in model.items():
         if name not in ('backbone', 'neck'):
             _narrow(part)
@@ -38,6 +43,14 @@ def shrink(model: dict) -> ConfigDict:
         model.neck.in_channels = _channels(json.dumps(model.backbone))
         _narrow(model.neck, skip='in_channels')
     return model
+
+
+def _spell_out_channels(head: ConfigDict) -> None:
+    """Write the channels that a head has by default into its config."""
+    for cls in MODELS.get(head.type).__mro__:
+        for name, parameter in inspect.signature(cls.__init__).parameters.items():
+            if name.endswith('channels') and isinstance(parameter.default, int):
+                head.setdefault(name, parameter.default)
 
 
 def _narrow(node: object, skip: str = '') -> None:
@@ -66,7 +79,7 @@ def _shrink_backbone(backbone: ConfigDict) -> None:
         backbone.model_name = SMALL_TIMM_MODEL
     elif 'depth' in backbone:
         # Grouped and deformable convolutions live in bottleneck blocks, which start at 50.
-        plain = backbone.type == 'ResNet' and 'dcn' not in backbone
+        plain = backbone.get('family', backbone.type) in PLAIN and 'dcn' not in backbone
         backbone.update(depth=18 if plain else 50, base_channels=8)
         if 'groups' in backbone:
             backbone.update(groups=4, base_width=2)

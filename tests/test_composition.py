@@ -18,7 +18,6 @@ NUM_CLASSES = 7
 
 TIMM = dict(type='TimmBackbone', model_name='resnet18', pretrained=True, frozen_norm=True)
 SWIN = dict(
-    type='SwinTransformer',
     embed_dims=96,
     depths=[2, 2, 6, 2],
     num_heads=[3, 6, 12, 24],
@@ -46,6 +45,14 @@ def _box(**values):
 
 def _mask(**values):
     return dict(roi_head=dict(mask_head=values))
+
+
+def _last(**values):
+    return dict(roi_head=dict(last_mask_head=values))
+
+
+def _composite(**backbone):
+    return dict(type='CompositeDetector', backbone=backbone)
 
 
 def _second(**options):
@@ -92,7 +99,9 @@ AXES = dict(
             )
         ),
         timm=dict(backbone=dict(_delete_=True, **TIMM)),
-        swin=dict(backbone=dict(_delete_=True, **SWIN)),
+        swin=dict(backbone=dict(_delete_=True, type='SwinTransformer', **SWIN)),
+        cb_swin=_composite(_delete_=True, type='CBSwinTransformer', **SWIN),
+        cb_resnet=_composite(type='CBResNet'),
     ),
     boxes=dict(class_wise=_box(reg_class_agnostic=False), agnostic=_box(reg_class_agnostic=True)),
     masks=dict(
@@ -100,6 +109,14 @@ AXES = dict(
         agnostic=_mask(class_agnostic=True),
         normalized=_mask(predictor_cfg=dict(type='NormalizedConv2d', temperature=20)),
         carafe=_mask(upsample_cfg=CARAFE),
+    ),
+    last_masks=dict(
+        same={},
+        refine=_last(type='RefineMaskHead'),
+        simple_refine=_last(type='SimpleRefineMaskHead'),
+    ),
+    mask_scores=dict(
+        boxes={}, predicted=dict(roi_head=dict(mask_iou_head=dict(type='LabelMaskIoUHead')))
     ),
     phase=dict(
         whole={},
@@ -184,4 +201,5 @@ def test_combination_trains_and_tests(root, choice):
     found = test_step(model, make_batch(NUM_CLASSES, size=64))[0].pred_instances
     assert len(found.masks) == len(found) > 0 and found.masks.cpu().shape[1:] == (64, 64)
     assert found.scores.min() >= 0 and found.scores.max() <= 1
+    assert ('mask_scores' in found) == (choice['mask_scores'] == 'predicted')
     assert found.labels.min() >= 0 and found.labels.max() < NUM_CLASSES

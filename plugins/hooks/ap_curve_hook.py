@@ -76,7 +76,7 @@ class APCurveHook(Hook):
             return
         # Whatever goes wrong with a picture, days of training must not end with it.
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            (folder / self.filename).parent.mkdir(parents=True, exist_ok=True)
             draw_ap_curve(self.history, unit, folder / self.filename)
         except Exception as error:
             self._warn(f'{folder / self.filename} was not drawn: {type(error).__name__}: {error}')

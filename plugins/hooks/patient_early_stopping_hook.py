@@ -52,10 +52,15 @@ class PatientEarlyStoppingHook(Hook):
         min_epochs: int = 0,
         min_iters: int = 0,
     ) -> None:
-        if not monitor:
-            raise UserError('PatientEarlyStoppingHook: monitor must name a metric')
-        if patience < 1:
-            raise UserError(f'PatientEarlyStoppingHook: patience must be 1 or more, not {patience}')
+        keys = list(monitor) if isinstance(monitor, list | tuple) else [monitor]
+        if not keys or not all(isinstance(key, str) and key for key in keys):
+            raise UserError(
+                f'PatientEarlyStoppingHook: monitor must name a metric, or several: {monitor!r}'
+            )
+        if not isinstance(patience, int) or patience < 1:
+            raise UserError(
+                f'PatientEarlyStoppingHook: patience must be an integer of 1 or more: {patience!r}'
+            )
         if not (math.isfinite(min_delta) and min_delta >= 0):
             raise UserError(
                 f'PatientEarlyStoppingHook: min_delta must be 0 or more, not {min_delta}'
@@ -64,7 +69,7 @@ class PatientEarlyStoppingHook(Hook):
             raise UserError(
                 f"PatientEarlyStoppingHook: rule must be 'greater' or 'less', not {rule!r}"
             )
-        self.monitor = (monitor,) if isinstance(monitor, str) else tuple(monitor)
+        self.monitor = tuple(keys)
         self.patience = patience
         self.begin = dict(epoch=begin_epoch, iter=begin_iter)
         self.minimum = dict(epoch=min_epochs, iter=min_iters)

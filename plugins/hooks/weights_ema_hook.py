@@ -237,6 +237,11 @@ def _check_options(ema_type: str, begin_iter: int, begin_epoch: int, options: di
             f'WeightsEMAHook: momentum must be between 0 and 1, not {options["momentum"]}; it is '
             "the new weights' share, such as 2e-4"
         )
+    if options.get('interval', 1) < 1:
+        raise UserError(
+            f'WeightsEMAHook: interval must be 1 or more, not {options["interval"]}; it counts '
+            'updates'
+        )
     if not options.get('gamma', 1) > 0:
         raise UserError(f'WeightsEMAHook: gamma must be above 0, not {options["gamma"]}')
     if options.get('update_buffers'):

@@ -21,7 +21,6 @@ custom_hooks = [
     dict(type='PatientEarlyStoppingHook', monitor={AP!r}, patience=2, min_delta=1.0),
     dict(type='APCurveHook'),
     dict(type='ResumeValidationHook'),
-    dict(type='StepSeedHook'),
 ]
 """
 

@@ -200,7 +200,10 @@ def test_plain_test_is_not_judged(tmp_path):
     ('options', 'message'),
     [
         (dict(monitor=[]), 'monitor must name a metric'),
-        (dict(patience=0), 'patience must be 1 or more, not 0'),
+        (dict(monitor=3), 'monitor must name a metric, or several: 3'),
+        (dict(monitor=['lvis/segm_AP', '']), 'monitor must name a metric'),
+        (dict(patience=0), 'patience must be an integer of 1 or more: 0'),
+        (dict(patience=2.5), 'patience must be an integer of 1 or more: 2.5'),
         (dict(min_delta=-0.1), 'min_delta must be 0 or more'),
         (dict(min_delta=math.nan), 'min_delta must be 0 or more'),
         (dict(rule='max'), "rule must be 'greater' or 'less', not 'max'"),

@@ -425,6 +425,7 @@ def test_average_of_composite_backbones_is_kept_for_each(tmp_path):
         (dict(begin_iter=3, begin_epoch=2), 'only one can be set; they are 3 and 2'),
         (dict(begin_iter=-1), 'must not be negative'),
         (dict(momentum=0), 'momentum must be between 0 and 1, not 0'),
+        (dict(interval=0), 'interval must be 1 or more, not 0'),
         (dict(gamma=0), 'gamma must be above 0'),
         (dict(update_buffers=True), 'update_buffers=True is not possible'),
     ],
