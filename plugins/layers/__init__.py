@@ -1,6 +1,7 @@
 """Layers that two or more heads share."""
 
 from plugins.layers.classwise_nms import Detections, classwise_nms, labelled_nms
+from plugins.layers.image_vectors import add_image_vectors
 from plugins.layers.label_convolution import knows_label_channels, label_channel
 from plugins.layers.nms_options import read_max_per_img, read_nms, read_score_thr
 from plugins.layers.normalized_conv2d import NormalizedConv2d
@@ -11,6 +12,7 @@ __all__ = [
     'Detections',
     'NormalizedConv2d',
     'NormalizedLinear',
+    'add_image_vectors',
     'classwise_nms',
     'knows_label_channels',
     'label_channel',

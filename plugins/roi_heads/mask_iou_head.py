@@ -136,7 +136,7 @@ def shares_inside(boxes: Tensor, objects: Tensor, masks: BitmapMasks) -> Tensor:
     areas = masks.areas
     shares = np.zeros(len(boxes), np.float32)
     # Truncated and at least a pixel wide and high inside the frame, as `BitmapMasks.crop` has it.
-    corners = boxes.detach().cpu().numpy().astype(np.int64).reshape(-1, 2, 2)
+    corners = boxes.detach().float().cpu().numpy().astype(np.int64).reshape(-1, 2, 2)
     corners = corners.clip(0, (masks.width, masks.height)).reshape(-1, 4).tolist()
     for i, (obj, (x1, y1, x2, y2)) in enumerate(zip(objects.tolist(), corners, strict=True)):
         left, top, crop = windows[obj]

@@ -8,6 +8,7 @@ from mmdet.models.task_modules.samplers import SamplingResult
 from mmdet.registry import MODELS
 from plugins.errors import UserError
 from plugins.roi_heads.label_masks import pick_label
+from plugins.roi_heads.mask_iou_head import LabelMaskIoUHead
 from plugins.roi_heads.shown_images import label_logits
 from plugins.roi_heads.stages import stages_of, with_num_classes
 
@@ -22,12 +23,12 @@ class ScoresMasks:
     the result into ``scores``.
 
     Args:
-        mask_iou_head: Config of a ``LabelMaskIoUHead``, or None. ``num_classes`` is the box head's
-            unless it is given.
+        mask_iou_head: Config of a ``LabelMaskIoUHead``, or None. ``num_classes`` is the
+            box head's.
         **kwargs: As in the RoI head.
 
     Raises:
-        UserError: There are no masks to rate.
+        UserError: There are no masks to rate, or the head is mmdet's ``MaskIoUHead``.
     """
 
     def __init__(self, *args, mask_iou_head: dict | None = None, **kwargs) -> None:
@@ -38,7 +39,13 @@ class ScoresMasks:
         if not self.with_mask:
             raise UserError('roi_head.mask_iou_head needs roi_head.mask_head, whose masks it rates')
         num_classes = stages_of(self.bbox_head)[-1].num_classes
-        self.mask_iou_head = MODELS.build(with_num_classes(mask_iou_head, num_classes))
+        head = MODELS.build(with_num_classes(mask_iou_head, num_classes, 'roi_head.mask_iou_head'))
+        if not isinstance(head, LabelMaskIoUHead):
+            raise UserError(
+                f'roi_head.mask_iou_head.type is {type(head).__name__}, which cannot rate masks '
+                'of every mask head; set LabelMaskIoUHead, which has the same options and weights'
+            )
+        self.mask_iou_head = head
 
     def _learn_to_score(
         self,

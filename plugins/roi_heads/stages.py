@@ -56,19 +56,32 @@ def place_last(
         num_classes: Of the box head; ``last`` need not repeat it.
 
     Raises:
-        UserError: The stages before the last have no config.
+        UserError: The stages before the last have no config, or ``last`` has other classes.
     """
     if last is None:
         return configs
     if None in configs[:-1]:
         raise UserError('roi_head.last_mask_head needs roi_head.mask_head for the other stages')
-    return [*configs[:-1], with_num_classes(last, num_classes)]
+    return [*configs[:-1], with_num_classes(last, num_classes, 'roi_head.last_mask_head')]
 
 
-def with_num_classes(config: dict, num_classes: int) -> ConfigDict:
-    """Return a copy of a head's config whose ``num_classes`` is the given one if it says none."""
+def with_num_classes(config: dict, num_classes: int, address: str) -> ConfigDict:
+    """Return a copy of a head's config that has the number of classes.
+
+    Args:
+        config: The config, which need not say it.
+        num_classes: Of the box head.
+        address: Where the config stands, for the error message.
+
+    Raises:
+        UserError: It says another number.
+    """
     config = ConfigDict(copy.deepcopy(config))
-    config.setdefault('num_classes', num_classes)
+    if config.setdefault('num_classes', num_classes) != num_classes:
+        raise UserError(
+            f'{address}.num_classes is {config.num_classes}, but the box head has {num_classes} '
+            'classes; leave it out'
+        )
     return config
 
 

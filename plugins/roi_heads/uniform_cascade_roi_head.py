@@ -1,15 +1,17 @@
 """A cascade whose stages come from one box-head dict."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from mmengine.structures import InstanceData
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmdet.models.roi_heads import CascadeRoIHead
 from mmdet.models.task_modules.samplers import SamplingResult
 from mmdet.registry import MODELS
 from plugins.errors import UserError
+from plugins.roi_heads.image_context import AddsImageContext
 from plugins.roi_heads.label_masks import label_loss_only
+from plugins.roi_heads.mask_heads import SeesImages
 from plugins.roi_heads.shown_images import label_logits, positives_shown
 from plugins.roi_heads.stages import expand_stages, place_last
 from plugins.roi_heads.uniform_testing import UniformTesting
@@ -19,7 +21,7 @@ MASK_MERGES = ('mean', 'last')
 
 
 @MODELS.register_module()
-class UniformCascadeRoIHead(UniformTraining, UniformTesting, CascadeRoIHead):
+class UniformCascadeRoIHead(AddsImageContext, UniformTraining, UniformTesting, CascadeRoIHead):
     """``CascadeRoIHead`` (Cai & Vasconcelos 2018) with one address per part.
 
     Stock repeats the whole box head three times in every config that changes its loss. Here
@@ -31,7 +33,7 @@ class UniformCascadeRoIHead(UniformTraining, UniformTesting, CascadeRoIHead):
         bbox_head: Config of the box heads.
         mask_head: Config of the mask heads, or None.
         last_mask_head: Replaces the mask head of the last stage. ``num_classes`` is the box head's
-            unless it is given.
+            and need not be said.
         mask_merge: ``mean`` of the stages' mask probabilities, or ``last`` for the last stage
             alone. Default: ``last`` with a ``last_mask_head`` (its masks may have another size),
             else ``mean``.
@@ -39,7 +41,7 @@ class UniformCascadeRoIHead(UniformTraining, UniformTesting, CascadeRoIHead):
         **kwargs: As in ``CascadeRoIHead``.
 
     Raises:
-        UserError: ``mask_merge`` is neither.
+        UserError: ``mask_merge`` is neither, or means to average masks of different sizes.
     """
 
     def __init__(
@@ -73,6 +75,8 @@ class UniformCascadeRoIHead(UniformTraining, UniformTesting, CascadeRoIHead):
             **kwargs,
         )
         self.mask_merge = mask_merge
+        if mask_merge == 'mean' and self.with_mask:
+            _check_sizes(self.mask_head)
 
     def mask_loss(
         self,
@@ -89,13 +93,22 @@ class UniformCascadeRoIHead(UniformTraining, UniformTesting, CascadeRoIHead):
             positives_shown(head, x, sampling_results),
         ):
             found = super().mask_loss(stage, x, results, batch_gt_instances, **kwargs)
-        if stage == self.num_stages - 1:
+        if head is self.mask_head[-1]:
             self._learn_to_score(found, sampling_results, batch_gt_instances)
         return found
 
+    def _bbox_forward(self, stage: int, x: tuple[Tensor, ...], rois: Tensor, **kwargs) -> dict:
+        """Compute what stock does, from features that know of their image."""
+        feats = self._box_feats(stage, x, rois, **kwargs)
+        return self._rate_boxes(self.bbox_head[stage], feats, x, rois)
+
+    def _box_feats(self, stage: int, x: tuple[Tensor, ...], rois: Tensor) -> Tensor:
+        extractor = self.bbox_roi_extractor[stage]
+        return extractor(x[: extractor.num_inputs], rois)
+
     def _mask_feats(self, stage: int, x: tuple[Tensor, ...], rois: Tensor) -> Tensor:
         extractor = self.mask_roi_extractor[stage]
-        return extractor(x[: extractor.num_inputs], rois)
+        return self._add_context(extractor(x[: extractor.num_inputs], rois), x, rois)
 
     def _mask_forward(self, stage: int, x: tuple[Tensor, ...], rois: Tensor) -> dict:
         """Compute what stock does, and keep what the mask head saw as ``mask_feats``."""
@@ -107,6 +120,14 @@ class UniformCascadeRoIHead(UniformTraining, UniformTesting, CascadeRoIHead):
             found = self._mask_forward(stage, x, rois)
             yield label_logits(self.mask_head[stage], found['mask_preds']), found['mask_feats']
 
-    def _merged_stages(self) -> range:
+    def _merged_stages(self) -> Sequence[int]:
         """Return the stages whose masks a test asks for."""
         return range(0 if self.mask_merge == 'mean' else self.num_stages - 1, self.num_stages)
+
+
+def _check_sizes(heads: Sequence[nn.Module]) -> None:
+    """Raise if refined masks, which are larger than others, would be averaged with others."""
+    if len({isinstance(head, SeesImages) for head in heads}) > 1:
+        raise UserError(
+            "roi_head.mask_merge is 'mean', but the stages' masks differ in size; set it to 'last'"
+        )

@@ -1,5 +1,6 @@
 """Hybrid Task Cascade whose stages come from one dict per part."""
 
+import inspect
 from collections.abc import Iterator
 
 from mmengine.structures import InstanceData
@@ -8,6 +9,7 @@ from torch import Tensor
 from mmdet.models.layers import adaptive_avg_pool2d
 from mmdet.models.roi_heads import HybridTaskCascadeRoIHead
 from mmdet.registry import MODELS
+from plugins.errors import UserError
 from plugins.roi_heads.mask_maps import MaskMaps
 from plugins.roi_heads.shown_images import label_logits
 from plugins.roi_heads.uniform_cascade_roi_head import UniformCascadeRoIHead
@@ -28,6 +30,9 @@ class UniformHTCRoIHead(UniformCascadeRoIHead, HybridTaskCascadeRoIHead):
             predecessors (``with_conv_res``) follows from ``mask_info_flow`` unless it is given.
         mask_info_flow: Whether mask heads listen to the features of those before them.
         **kwargs: As in ``UniformCascadeRoIHead`` and ``HybridTaskCascadeRoIHead``.
+
+    Raises:
+        UserError: ``last_mask_head`` is one that cannot listen.
     """
 
     def __init__(
@@ -39,6 +44,7 @@ class UniformHTCRoIHead(UniformCascadeRoIHead, HybridTaskCascadeRoIHead):
         **kwargs,
     ) -> None:
         if last_mask_head is not None:
+            _check_type(last_mask_head)
             listens = mask_info_flow and num_stages > 1
             last_mask_head = {'with_conv_res': listens, **last_mask_head}
         super().__init__(
@@ -101,10 +107,25 @@ class UniformHTCRoIHead(UniformCascadeRoIHead, HybridTaskCascadeRoIHead):
         self, stage: int, x: tuple[Tensor, ...], rois: Tensor, semantic_feat: Tensor | None
     ) -> Tensor:
         feats = super()._mask_feats(stage, x, rois)
-        if self.with_semantic and 'mask' in self.semantic_fusion:
-            semantic = self.semantic_roi_extractor([semantic_feat], rois)
-            feats = feats + adaptive_avg_pool2d(semantic, feats.shape[-2:])
-        return feats
+        return self._fuse_semantics('mask', feats, rois, semantic_feat)
+
+    def _box_feats(
+        self,
+        stage: int,
+        x: tuple[Tensor, ...],
+        rois: Tensor,
+        semantic_feat: Tensor | None = None,
+    ) -> Tensor:
+        feats = super()._box_feats(stage, x, rois)
+        return self._fuse_semantics('bbox', feats, rois, semantic_feat)
+
+    def _fuse_semantics(
+        self, branch: str, feats: Tensor, rois: Tensor, semantic_feat: Tensor | None
+    ) -> Tensor:
+        if not self.with_semantic or branch not in self.semantic_fusion:
+            return feats
+        semantic = self.semantic_roi_extractor([semantic_feat], rois)
+        return feats + adaptive_avg_pool2d(semantic, feats.shape[-2:])
 
     def mask_maps(
         self,
@@ -140,3 +161,17 @@ class UniformHTCRoIHead(UniformCascadeRoIHead, HybridTaskCascadeRoIHead):
         return super().predict_mask(
             x, batch_img_metas, results_list, rescale, semantic_feat=semantic_heat
         )
+
+
+def _check_type(mask_head: dict) -> None:
+    kind = MODELS.get(mask_head['type'])
+    if kind is not None and not any(_takes_features(cls) for cls in kind.__mro__):
+        raise UserError(
+            f'roi_head.last_mask_head.type is {mask_head["type"]}, which has no with_conv_res and '
+            'so cannot listen to the mask heads before it; HTC takes HTCMaskHead, RefineMaskHead '
+            'or SimpleRefineMaskHead'
+        )
+
+
+def _takes_features(cls: type) -> bool:
+    return 'with_conv_res' in inspect.signature(cls.__init__).parameters

@@ -243,3 +243,11 @@ def test_polygons_are_refused_with_the_way_out(head):
 
 def test_head_is_built_from_a_config():
     assert isinstance(MODELS.build(dict(type='LabelMaskIoUHead', **SMALL)), LabelMaskIoUHead)
+
+
+@pytest.mark.parametrize('num_boxes', [0, 1])
+def test_boxes_may_have_the_type_that_autocast_leaves(num_boxes):
+    masks = BitmapMasks(np.ones((1, 8, 8), np.uint8), 8, 8)
+    boxes = torch.tensor([[0, 0, 4, 8]], dtype=torch.bfloat16)[:num_boxes]
+    shares = shares_inside(boxes, torch.zeros(num_boxes, dtype=torch.long), masks)
+    assert shares.dtype == torch.float32 and shares.tolist() == pytest.approx([0.5] * num_boxes)

@@ -136,10 +136,10 @@ def test_ratings_of_augmented_views_are_averaged(name):
     assert len(found) > 0 and ious.max() > 0
 
 
-def test_number_of_classes_follows_from_the_box_head_unless_given():
+def test_number_of_classes_follows_from_the_box_head():
     assert nano_roi_head('htc', roi_head=dict(mask_iou_head=SCORING)).mask_iou_head.num_classes == 5
-    other = dict(SCORING, num_classes=9)
-    assert nano_roi_head('htc', roi_head=dict(mask_iou_head=other)).mask_iou_head.num_classes == 9
+    with pytest.raises(UserError, match='mask_iou_head.num_classes is 9, but the box head has 5'):
+        nano_roi_head('htc', roi_head=dict(mask_iou_head=dict(SCORING, num_classes=9)))
 
 
 def test_scoring_without_masks_is_one_error():
@@ -147,6 +147,12 @@ def test_scoring_without_masks_is_one_error():
     model.roi_head.pop('mask_head')
     with pytest.raises(UserError, match='mask_iou_head needs roi_head.mask_head'):
         MODELS.build(model.roi_head)
+
+
+def test_scoring_by_the_head_of_mmdet_is_one_error():
+    stock = dict(mask_iou_head=dict(SCORING, type='MaskIoUHead'))
+    with pytest.raises(UserError, match=r'type is MaskIoUHead, .* set LabelMaskIoUHead'):
+        nano_roi_head('mask-rcnn', roi_head=stock)
 
 
 @each_model

@@ -127,9 +127,22 @@ def test_flow_of_masks_reaches_the_refined_head_only_if_it_is_on():
 
 
 def test_masks_of_different_sizes_cannot_be_averaged():
-    head = _head('cascade-mask-rcnn', mask_merge='mean')
-    with pytest.raises(UserError, match="set roi_head.mask_merge='last'"):
-        head.mask_maps(pyramid(), [BOXES], [LABELS])
+    with pytest.raises(UserError, match="mask_merge is 'mean', but the stages' masks differ"):
+        _head('cascade-mask-rcnn', mask_merge='mean')
+
+
+def test_every_stage_can_be_refined_and_averaged():
+    head = nano_roi_head(
+        'cascade-mask-rcnn',
+        roi_head=dict(mask_head=dict(_delete_=True, **REFINED, num_classes=NUM_CLASSES)),
+    )
+    assert head.eval().mask_merge == 'mean'
+    assert head.mask_maps(pyramid(), [BOXES], [LABELS])[0].maps.shape == (3, 112, 112)
+
+
+def test_mask_head_that_cannot_listen_is_one_error_in_htc():
+    with pytest.raises(UserError, match='FCNMaskHead.*HTCMaskHead'):
+        nano_roi_head('htc', roi_head=dict(last_mask_head=dict(type='FCNMaskHead')))
 
 
 def test_refined_head_in_a_stock_roi_head_is_one_error():

@@ -38,9 +38,11 @@ def test_last_replaces_only_the_last():
     assert place_last([dict(a=1)], None, num_classes=7) == [dict(a=1)]
 
 
-def test_number_of_classes_that_is_given_stays():
-    (last,) = place_last([None], dict(num_classes=3), num_classes=7)
-    assert last.num_classes == 3
+def test_number_of_classes_cannot_be_another():
+    (last,) = place_last([None], dict(num_classes=7), num_classes=7)
+    assert last.num_classes == 7
+    with pytest.raises(UserError, match='last_mask_head.num_classes is 3, but the box head has 7'):
+        place_last([None], dict(num_classes=3), num_classes=7)
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,10 @@ class TwoClassifiers:
         **kwargs: Of the head.
     """
 
+    # The head's layers that the second classifier stands beside.
+    original_classifier = 'fc_cls'
+    original_fcs = 'shared_fcs'
+
     def __init__(self, *args, second_classifier: dict, loss_cls: dict, **kwargs) -> None:
         super().__init__(*args, loss_cls=loss_cls, **kwargs)
         options = _read_options(second_classifier)
@@ -69,12 +73,13 @@ class TwoClassifiers:
 
     def _add_branch(self, hidden_fcs: int, cls_predictor_cfg: dict | None) -> None:
         """Make the second branch and let it see the input of the layer that it starts beside."""
-        if hidden_fcs > 0 and not len(self.shared_fcs):
+        fcs = getattr(self, self.original_fcs)
+        if hidden_fcs > 0 and not len(fcs):
             raise UserError(
                 f'{_KEY}.hidden_fcs={hidden_fcs} needs a box head with shared_fcs; this one '
                 f'({type(self).__name__}) can have hidden_fcs=0'
             )
-        beside = self.shared_fcs[0] if hidden_fcs > 0 else self.fc_cls
+        beside = fcs[0] if hidden_fcs > 0 else getattr(self, self.original_classifier)
         self.second_classifier = SecondClassifier(
             in_features=beside.in_features,
             hidden_fcs=hidden_fcs,
@@ -82,11 +87,12 @@ class TwoClassifiers:
             channels=self.loss_cls.channels()[1],
             cls_predictor_cfg=cls_predictor_cfg or self.cls_predictor_cfg,
         )
-        self._features = None
+        # The head may work on one part of the RoIs after the other.
+        self._features = []
         beside.register_forward_pre_hook(self._keep_input)
 
     def _keep_input(self, layer: nn.Module, inputs: tuple[Tensor]) -> None:
-        self._features = inputs[0]
+        self._features.append(inputs[0])
 
     def init_weights(self) -> None:
         """Initialise as the head does; the second classifier starts from its loss's prior."""
@@ -103,9 +109,11 @@ class TwoClassifiers:
             Logits, float (N, channels of the original + channels of the second), and the deltas as
             the head gives them.
         """
+        self._features = []
         cls_score, bbox_pred = super().forward(x)
-        features, self._features = self._features, None
-        return torch.cat([cls_score, self.second_classifier(features)], dim=1), bbox_pred
+        second = torch.cat([self.second_classifier(features) for features in self._features])
+        self._features = []
+        return torch.cat([cls_score, second], dim=1), bbox_pred
 
     def loss_and_target(self, *args, **kwargs) -> dict:
         """Compute loss and targets as the head does.
@@ -113,11 +121,13 @@ class TwoClassifiers:
         Raises:
             UserError: The original classifier is to train, which no loss of this head does.
         """
-        if any(p.requires_grad for p in self.fc_cls.parameters()):
-            raise UserError(
-                f'{_KEY} trains while the original classifier rests: set model.type='
-                f"'RetrainedDetector' and model.trained=['{_KEY}'], without its fc_cls"
-            )
+        # With disentanglement ``fc_cls`` is the sibling's, which would want the original to train.
+        for name in (self.original_classifier, 'fc_cls'):
+            if any(p.requires_grad for p in getattr(self, name).parameters()):
+                raise UserError(
+                    f'{_KEY} trains while the original classifier rests: set model.type='
+                    f"'RetrainedDetector' and model.trained=['{_KEY}'], without its {name}"
+                )
         return super().loss_and_target(*args, **kwargs)
 
     def get_targets(
@@ -173,7 +183,7 @@ class TwoClassifiers:
         Raises:
             UserError: The second branch is not like the original.
         """
-        hidden_fcs, num_fcs = options['hidden_fcs'], len(self.shared_fcs)
+        hidden_fcs, num_fcs = options['hidden_fcs'], len(getattr(self, self.original_fcs))
         if hidden_fcs not in (0, num_fcs):
             raise UserError(
                 f"{_KEY}.init='copy' needs hidden_fcs={num_fcs} (as many layers as the original "
@@ -186,9 +196,9 @@ class TwoClassifiers:
                 f"{_KEY}.init='copy' needs the classifier of the head: the same cls_predictor_cfg "
                 f'and a loss_cls with {original} logits, not {second}'
             )
-        layers = {'fc_cls.': 'second_classifier.fc_cls.'}
+        layers = {f'{self.original_classifier}.': 'second_classifier.fc_cls.'}
         for i in range(hidden_fcs):
-            layers[f'shared_fcs.{i}.'] = f'second_classifier.fcs.{i}.'
+            layers[f'{self.original_fcs}.{i}.'] = f'second_classifier.fcs.{i}.'
         return layers
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
