@@ -65,16 +65,32 @@ def test_everything_outside_the_model_is_registered(cfg):
     for key in ('train_dataloader', 'val_dataloader', 'test_dataloader', 'val_evaluator'):
         for name in _types(cfg[key]):
             assert any(registry.get(name) for registry in REGISTRIES), f'{key}: {name}'
-    for name in [hook['type'] for hook in cfg.default_hooks.values()]:
-        assert HOOKS.get(name), name
+    for hook in (*cfg.default_hooks.values(), *(cfg.get('custom_hooks') or [])):
+        assert HOOKS.get(hook['type']), hook['type']
 
 
 @each_leaf
 def test_train_and_test_agree_on_data_and_evaluation(cfg):
-    assert cfg.test_evaluator == cfg.val_evaluator
-    assert cfg.test_dataloader == cfg.val_dataloader
-    dataset = cfg.val_dataloader.dataset
-    assert os.path.join(dataset.data_root, dataset.ann_file) == cfg.val_evaluator.ann_file
+    # What only writes the files of a submission tests images without annotations.
+    parts = ['val'] if cfg.test_evaluator.get('format_only') else ['val', 'test']
+    for part in parts:
+        assert cfg[f'{part}_evaluator'] == cfg.val_evaluator
+        assert cfg[f'{part}_dataloader'] == cfg.val_dataloader
+    for part in ('val', 'test'):
+        dataset, evaluator = cfg[f'{part}_dataloader'].dataset, cfg[f'{part}_evaluator']
+        assert os.path.join(dataset.data_root, dataset.ann_file) == evaluator.ann_file
+
+
+@each_leaf
+def test_hooks_watch_what_the_evaluator_reports(cfg):
+    """A best checkpoint or an early stop by a key that never comes would be none."""
+    hooks = [cfg.default_hooks.checkpoint, *(cfg.get('custom_hooks') or [])]
+    watched = [hook.get('save_best') or hook.get('monitor') for hook in hooks]
+    caps = cfg.val_evaluator.get('max_dets', 300)
+    caps = [caps] if isinstance(caps, int) else caps
+    reported = {f'lvis/{iou}_AP_old@{n}' for iou in cfg.val_evaluator.metric for n in caps}
+    assert {key for key in watched if key} <= reported
+    assert all(hook.get('rule') == 'greater' for hook in hooks if 'save_best' in hook)
 
 
 @each_leaf
@@ -110,7 +126,7 @@ def test_shrunk_model_trains_two_steps_and_tests_an_image(cfg):
 def test_image_without_objects_trains_every_parameter(cfg):
     torch.manual_seed(0)
     model = build_detector(shrink(cfg.model))
-    losses = train_step(model, make_batch(cfg.num_classes, size=64, num_objects=0))
+    losses = train_step(model, make_batch(cfg.num_classes, size=64, num_objects=0, num_images=2))
     assert 0 <= losses['loss'] < float('inf')
     assert not without_gradient(model)
 
