@@ -42,6 +42,8 @@ def shrink(model: dict) -> ConfigDict:
     if 'neck' in model:
         model.neck.in_channels = _channels(json.dumps(model.backbone))
         _narrow(model.neck, skip='in_channels')
+        if model.neck.type == 'EnhancedFPG':
+            model.neck.stack_times = 2
     return model
 
 

@@ -69,7 +69,7 @@ def _calibrated(**options):
 
 
 AXES = dict(
-    model={name: name for name in ('mask-rcnn', 'cascade-mask-rcnn', 'htc')},
+    model={name: name for name in ('mask-rcnn', 'cascade-mask-rcnn', 'htc', 'htc-lite')},
     loss=dict(
         softmax=_box(**_loss('SoftmaxLoss')),
         sigmoid=_box(**_loss('SigmoidLoss')),
@@ -102,6 +102,10 @@ AXES = dict(
         swin=dict(backbone=dict(_delete_=True, type='SwinTransformer', **SWIN)),
         cb_swin=_composite(_delete_=True, type='CBSwinTransformer', **SWIN),
         cb_resnet=_composite(type='CBResNet'),
+    ),
+    neck=dict(
+        fpn={},
+        efpg=dict(neck=dict(type='EnhancedFPG')),
     ),
     boxes=dict(class_wise=_box(reg_class_agnostic=False), agnostic=_box(reg_class_agnostic=True)),
     masks=dict(

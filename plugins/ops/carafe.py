@@ -95,13 +95,13 @@ def carafe_naive_forward(
 ) -> None:
     """The same as :func:`carafe_forward`, without its buffers."""
     features, kernels = widened(features, masks)
-    kernels = _by_source_pixel(kernels, group_size, scale_factor)
+    kernels = _planes(kernels, group_size, scale_factor)
     padded = F.pad(features, (kernel_size // 2,) * 4)
-    result = features.new_zeros(output.shape)
-    split = _by_source_pixel(result, group_size, scale_factor)
+    shape = (*kernels.shape[:4], features.shape[1] // group_size, *features.shape[2:])
+    result = features.new_zeros(shape)
     for tap, window in _tap_windows(padded, kernel_size, group_size):
-        split.addcmul_(window, kernels[:, :, tap, None])
-    output.copy_(result)
+        result.addcmul_(window, kernels[:, :, :, :, tap, None])
+    output.copy_(_interleaved(result))
 
 
 def carafe_naive_backward(
@@ -117,8 +117,8 @@ def carafe_naive_backward(
     """The same as :func:`carafe_backward`, without its buffers."""
     margin = kernel_size // 2
     grad, features, kernels = widened(grad_output, features, masks)
-    grad = _by_source_pixel(grad, group_size, scale_factor)
-    kernels = _by_source_pixel(kernels, group_size, scale_factor)
+    grad = _planes(grad, group_size, scale_factor)
+    kernels = _planes(kernels, group_size, scale_factor)
     padded = F.pad(features, (margin,) * 4)
     padded_grad = torch.zeros_like(padded)
     kernel_grads = torch.empty_like(kernels)
@@ -128,25 +128,35 @@ def carafe_naive_backward(
         strict=True,
     )
     for (tap, window), (_, window_grad) in pairs:
-        kernel_grads[:, :, tap] = (grad * window).sum(dim=2)
-        window_grad += (grad * kernels[:, :, tap, None]).sum(dim=(4, 6), keepdim=True)
+        kernel_grads[:, :, :, :, tap] = (grad * window).sum(dim=4)
+        window_grad += (grad * kernels[:, :, :, :, tap, None]).sum(dim=(0, 1))
     height, width = features.shape[2:]
     grad_input.copy_(padded_grad[:, :, margin : margin + height, margin : margin + width])
-    grad_masks.copy_(kernel_grads.reshape(grad_masks.shape))
+    grad_masks.copy_(_interleaved(kernel_grads))
 
 
-def _by_source_pixel(maps: Tensor, groups: int, scale: int) -> Tensor:
-    """View (B, G * N, s * H, s * W) as (B, G, N, H, s, W, s)."""
+def _planes(maps: Tensor, groups: int, scale: int) -> Tensor:
+    """Copy (B, G * N, s * H, s * W) to (s, s, B, G, N, H, W).
+
+    Output pixels with the same place above their source pixels become a map of the source's size,
+    contiguous, which is several times as fast to go over as every s-th pixel of a row.
+    """
     batch, channels, height, width = maps.shape
     shape = (batch, groups, channels // groups, height // scale, scale, width // scale, scale)
-    return maps.reshape(shape)
+    return maps.reshape(shape).permute(4, 6, 0, 1, 2, 3, 5).contiguous()
+
+
+def _interleaved(planes: Tensor) -> Tensor:
+    """Undo ``_planes``: (s, s, B, G, N, H, W) to (B, G * N, s * H, s * W)."""
+    scale, _, batch, groups, count, height, width = planes.shape
+    maps = planes.permute(2, 3, 4, 5, 0, 6, 1)
+    return maps.reshape(batch, groups * count, height * scale, width * scale)
 
 
 def _tap_windows(padded: Tensor, size: int, groups: int) -> Iterator[tuple[int, Tensor]]:
-    """Number of each kernel tap and its view of the map, (B, G, C / G, H, 1, W, 1)."""
+    """Number of each kernel tap and its view of the map, (B, G, C / G, H, W)."""
     height, width = (length - size + 1 for length in padded.shape[2:])
     split = padded.unflatten(1, (groups, -1))
     for tap in range(size * size):
         top, left = divmod(tap, size)
-        window = split[..., top : top + height, left : left + width]
-        yield tap, window[..., :, None, :, None]
+        yield tap, split[..., top : top + height, left : left + width]
