@@ -57,7 +57,7 @@ class EnhancedFPG(FPG):
         **kwargs: As in ``FPG``: ``start_level``, ``end_level``, ``add_extra_convs``.
 
     Raises:
-        UserError: A transition has an unknown type.
+        UserError: A transition has an unknown type, or the numbers of levels do not fit.
     """
 
     transition_types: ClassVar[dict[str, type]] = {
@@ -90,6 +90,7 @@ class EnhancedFPG(FPG):
         )
         if init_cfg is not None:
             kwargs['init_cfg'] = init_cfg
+        _check_counts(len(in_channels), num_outs, stack_times, kwargs)
         super().__init__(
             in_channels=list(in_channels),
             out_channels=out_channels,
@@ -128,8 +129,13 @@ class EnhancedFPG(FPG):
             ``num_outs`` maps, float (N, out_channels, h, w).
 
         Raises:
-            UserError: A map has another size.
+            UserError: There are more or fewer maps, or one has another size.
         """
+        if len(inputs) != len(self.in_channels):
+            raise UserError(
+                f'neck.in_channels has {len(self.in_channels)} entries, but the backbone gives '
+                f'{len(inputs)} maps; these must be as many'
+            )
         _check_halves(inputs[self.start_level : self.backbone_end_level])
         return tuple(super().forward(inputs))
 
@@ -172,6 +178,21 @@ def _transition(key: str, given: dict | None, norm_cfg: dict | None) -> dict:
     if kind == TRANSITIONS[key]['type']:
         common.update(TRANSITIONS[key])
     return {**common, **given}
+
+
+def _check_counts(num_inputs: int, num_outs: int, stack_times: int, options: dict) -> None:
+    if stack_times < 1:
+        raise UserError(f'neck.stack_times is {stack_times}; there is at least 1 path')
+    start, end = options.get('start_level', 0), options.get('end_level', -1)
+    takes_coarsest = end in (-1, num_inputs - 1)
+    levels = (num_inputs if takes_coarsest else end + 1) - start
+    # More outputs are made of the coarsest level, if that is there.
+    if num_outs < levels or (num_outs > levels and not takes_coarsest):
+        raise UserError(
+            f'neck.num_outs is {num_outs}, but start_level and end_level choose {levels} of the '
+            f'{num_inputs} levels of the backbone; choose as many levels as outputs, or fewer up '
+            'to the coarsest'
+        )
 
 
 def _join_one_by_one(num_outs: int, stack_times: int) -> list[tuple[int, ...]]:

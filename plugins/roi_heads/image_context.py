@@ -76,6 +76,12 @@ class AddsImageContext:
             return x
         return ContextPyramid(x, self.context_head(x)[1])
 
+    def forward(
+        self, x: tuple[Tensor, ...], rpn_results_list: list[InstanceData], *args, **kwargs
+    ) -> tuple:
+        """Compute what stock does where operations are counted."""
+        return super().forward(self.with_context(x), rpn_results_list, *args, **kwargs)
+
     def predict(
         self, x: tuple[Tensor, ...], rpn_results_list: list[InstanceData], *args, **kwargs
     ) -> list[InstanceData]:
@@ -113,7 +119,6 @@ class AddsImageContext:
         """Add to RoI features, float (R, C, S, S), the vectors of the images of the RoIs."""
         if self.context_head is None:
             return feats
-        # Stock's `forward`, which counts operations, does not bring them along.
         vectors = self.with_context(x).context
         if vectors.shape[1] != feats.shape[1]:
             raise UserError(

@@ -1,5 +1,6 @@
 """HTC-Lite: a cascade of boxes, one mask head at its end, and the context of the image."""
 
+import torch
 from mmengine.config import ConfigDict
 from mmengine.model import ModuleList
 from mmengine.structures import InstanceData
@@ -7,6 +8,9 @@ from torch import Tensor
 
 from mmdet.models.task_modules.samplers import SamplingResult
 from mmdet.registry import MODELS
+from mmdet.structures import SampleList
+from mmdet.structures.bbox import bbox2roi
+from plugins.errors import UserError
 from plugins.roi_heads.uniform_cascade_roi_head import UniformCascadeRoIHead
 
 # What every stage of a cascade says when it is asked for the mask head: there is only the last.
@@ -28,10 +32,18 @@ class UniformHTCLiteRoIHead(UniformCascadeRoIHead):
         mask_loss_weight: Of the losses of the mask branch. The report states none; by default the
             sum of the stages' weights, as in SCNet (Vu et al. 2021): the one head stands for all.
         **kwargs: As in ``UniformCascadeRoIHead``.
+
+    Raises:
+        UserError: The last stage weighs nothing.
     """
 
     def __init__(self, *, mask_loss_weight: float | None = None, **kwargs) -> None:
         super().__init__(**kwargs)
+        if self.stage_loss_weights[-1] == 0:
+            raise UserError(
+                'roi_head.stage_loss_weights ends with 0, but the masks learn in the last stage: '
+                'give it a weight above 0'
+            )
         if mask_loss_weight is None:
             mask_loss_weight = sum(self.stage_loss_weights)
         self.mask_loss_weight = mask_loss_weight
@@ -65,6 +77,23 @@ class UniformHTCLiteRoIHead(UniformCascadeRoIHead):
         losses = found['loss_mask']
         weighted = {k: v * factor if 'loss' in k else v for k, v in losses.items()}
         return {**found, 'loss_mask': weighted}
+
+    def forward(
+        self,
+        x: tuple[Tensor, ...],
+        rpn_results_list: list[InstanceData],
+        batch_data_samples: SampleList,
+    ) -> tuple:
+        """Compute what stock does, where operations are counted, with the one mask head."""
+        x = self.with_context(x)
+        boxes = [proposals.bboxes for proposals in rpn_results_list]
+        counts = tuple(map(len, boxes))
+        metas = [sample.metainfo for sample in batch_data_samples]
+        rois, *outputs = self._refine_roi(x, bbox2roi(boxes), metas, counts)
+        if self.with_mask:
+            logits = self._mask_forward(LAST, x, torch.cat(rois))['mask_preds']
+            outputs.append(logits.sigmoid().split(counts))
+        return tuple(outputs)
 
     def _merged_stages(self) -> list[int]:
         return [LAST]

@@ -116,7 +116,8 @@ class TwoStageView:
     def _compute_features(self) -> tuple[Tensor, ...]:
         data = self._detector.data_preprocessor(self._data, False)
         self.samples = data['data_samples']
-        return self._detector.extract_feat(data['inputs'])
+        # With what the RoI head wants to know of the images: it asks twice, for boxes and masks.
+        return self._detector.roi_head.with_context(self._detector.extract_feat(data['inputs']))
 
     def _find_proposals(self, x: tuple[Tensor, ...]) -> list[InstanceData]:
         if 'proposals' in self.samples[0]:

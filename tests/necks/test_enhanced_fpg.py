@@ -158,3 +158,21 @@ def test_options_of_a_transition_are_added_to_its_own():
 def test_unknown_transition_is_named():
     with pytest.raises(UserError, match=r"neck.same_up_trans.type is 'carafe'"):
         make(same_up_trans=dict(type='carafe'))
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(num_outs=3), 'num_outs is 3, but start_level and end_level choose 4'),
+        (dict(num_outs=4, end_level=2), 'num_outs is 4, but start_level and end_level choose 3'),
+        (dict(stack_times=0), 'stack_times is 0'),
+    ],
+)
+def test_numbers_that_do_not_fit_are_named(options, message):
+    with pytest.raises(UserError, match=message):
+        make(**options)
+
+
+def test_backbone_with_other_levels_is_named():
+    with pytest.raises(UserError, match='in_channels has 4 entries, but the backbone gives 3 maps'):
+        make()(maps_of(64, 64)[:3])

@@ -133,6 +133,23 @@ def test_other_width_than_that_of_the_features_is_one_error():
         train_step(model, make_batch(NUM_CLASSES))
 
 
+def test_htc_lite_computes_plain_outputs_where_operations_are_counted():
+    model = _detector('htc-lite').eval()
+    batch = model.data_preprocessor(make_batch(NUM_CLASSES, num_images=2))
+    calls = []
+    model.roi_head.context_head.register_forward_hook(lambda *_: calls.append(1))
+    with torch.no_grad():
+        *_, (logits, deltas, masks) = model(**batch, mode='tensor')
+    assert len(logits) == len(deltas) == len(masks) == 2 and len(calls) == 1
+    for rated, drawn in zip(logits, masks, strict=True):
+        assert drawn.shape == (len(rated), NUM_CLASSES, 28, 28) and len(rated) > 0
+
+
+def test_htc_lite_whose_last_stage_weighs_nothing_is_one_error():
+    with pytest.raises(UserError, match='stage_loss_weights ends with 0'):
+        _detector('htc-lite', stage_loss_weights=[1, 0.5, 0])
+
+
 def test_htc_lite_has_one_mask_head_with_the_weight_of_all():
     model = _detector('htc-lite')
     assert len(model.roi_head.mask_head) == 1 and len(model.roi_head.bbox_head) == 3

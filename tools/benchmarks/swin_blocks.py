@@ -13,7 +13,10 @@ TOLERANCE = 1e-5  # of the norm: float32 sums of thousands of terms in another o
 
 
 def return_memory_at_once() -> None:
-    """Let the C library give back every freed tensor, or its gaps would hide what is in use."""
+    """Let the C library give back every freed tensor, or its gaps would hide what is in use.
+
+    For items about memory: fetching every tensor anew takes time, most where most is kept.
+    """
     tune = getattr(ctypes.CDLL(None), 'mallopt', None)
     if tune is not None:
         tune(M_MMAP_THRESHOLD, 2**16)

@@ -191,8 +191,7 @@ class TSDShared2FCBBoxHead(SeesPyramid, Shared2FCBBoxHead):
 
     def _sibling_trains(self) -> bool:
         layers = (self.shared_fcs, self.fc_cls, self.fc_reg)
-        trained = (p.requires_grad for layer in layers for p in layer.parameters())
-        return self.training and any(trained)
+        return self.training and any(map(_trains, layers))
 
     def _look_again(self, x: Tensor, seen: SeenPyramid) -> tuple[Tensor, Tensor]:
         """Predict where to look, look there, and return logits and deltas."""
@@ -257,7 +256,15 @@ class TSDShared2FCBBoxHead(SeesPyramid, Shared2FCBBoxHead):
 
         Returns:
             ``loss_bbox``, the losses by name, and ``bbox_targets``.
+
+        Raises:
+            UserError: The sibling's classifier is to train, and the one that is tested is not.
         """
+        if _trains(self.fc_cls) and not _trains(self.TSD_fc_cls):
+            raise UserError(
+                f"model.trained: '{_KEY}.fc_cls' of {type(self).__name__} is the sibling's, which "
+                f"no test sees; name '{_KEY}.TSD_fc_cls'"
+            )
         sibling, self._sibling_outputs = self._sibling_outputs, None
         found = super().loss_and_target(
             cls_score, bbox_pred, rois, sampling_results, rcnn_train_cfg, concat, reduction_override
@@ -326,3 +333,7 @@ class TSDShared2FCBBoxHead(SeesPyramid, Shared2FCBBoxHead):
             own = labels[:, None, None].expand(-1, 1, 4)
             deltas = deltas.view(len(deltas), self.num_classes, 4).gather(1, own)[:, 0]
         return get_box_tensor(self.bbox_coder.decode(rois[:, 1:], deltas))
+
+
+def _trains(layer: nn.Module) -> bool:
+    return any(p.requires_grad for p in layer.parameters())

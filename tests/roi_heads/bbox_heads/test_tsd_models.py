@@ -152,6 +152,13 @@ def test_original_classifier_or_sibling_that_should_train_is_refused(layer):
         train_step(detector, make_batch(NUM_CLASSES))
 
 
+def test_retraining_the_classifier_of_the_sibling_alone_is_refused():
+    detector = _model('mask-rcnn', type='RetrainedDetector', trained=['roi_head.bbox_head.fc_cls'])
+    load_state_dict(detector, detector.state_dict())
+    with pytest.raises(UserError, match=r"name 'roi_head\.bbox_head\.TSD_fc_cls'"):
+        train_step(detector, make_batch(NUM_CLASSES))
+
+
 def _step(rank):
     more = dict(train_cfg=NOTHING_PROPOSED) if rank else {}
     head = dict(TSD, pc_cls=False, loss_cls=SECOND['loss_cls'])

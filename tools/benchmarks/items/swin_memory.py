@@ -1,4 +1,7 @@
-"""What a stage of Swin keeps for the backward pass, and the time of a training step."""
+"""What a stage of Swin keeps for the backward pass, and the time of a training step.
+
+``swin_activations_*`` are about memory and tune the C library for it, ``swin_step_*`` about time.
+"""
 
 import shutil
 
@@ -17,7 +20,9 @@ MODES = dict(
 BARS = dict(kept=1.0, lean=1.7, checkpoint=15.0, lean_checkpoint=15.0)
 
 
-def make_inputs(mode: str, width: int, size: tuple[int, int], device: str = 'cpu') -> dict:
+def make_inputs(
+    mode: str, width: int, size: tuple[int, int], device: str = 'cpu', *, for_memory: bool = False
+) -> dict:
     """The stage of both sides with the same weights; says what each keeps."""
     from tools.benchmarks.swin_blocks import (
         kept_values,
@@ -26,7 +31,8 @@ def make_inputs(mode: str, width: int, size: tuple[int, int], device: str = 'cpu
         return_memory_at_once,
     )
 
-    return_memory_at_once()
+    if for_memory:
+        return_memory_at_once()
     sides = dict(
         ours=make_blocks(width, DEPTH, fused=True, **MODES[mode]).to(device),
         stock=make_blocks(width, DEPTH).to(device),
@@ -56,25 +62,27 @@ def same(ours: dict, stock: dict) -> bool:
     return ours['is_less'] and same_tensors(ours['tensors'], stock['tensors'])
 
 
-def _item(mode: str, width: int, size: tuple[int, int], device: str) -> Benchmark:
+def _item(mode: str, width: int, size: tuple[int, int], device: str, kind: str) -> Benchmark:
     suffix = '' if device == 'cpu' else f'_{device}'
+    for_memory = kind == 'activations'
     return Benchmark(
-        name=f'swin_activations_{mode}_{width}{suffix}',
+        name=f'swin_{kind}_{mode}_{width}{suffix}',
         peer=f'{DEPTH} blocks of mmdet Swin, forward and backward, {width} channels, '
         f'{size[0]} x {size[1]}',
-        setup=lambda: make_inputs(mode, width, size, device),
+        setup=lambda: make_inputs(mode, width, size, device, for_memory=for_memory),
         ours=lambda inputs: run(inputs, 'ours'),
         peer_run=lambda inputs: run(inputs, 'stock'),
         check=same,
-        repeats=4,
+        repeats=1 if for_memory else 4,
     )
 
 
 # Asking torch for a GPU would cost every benchmark the import.
 DEVICES = ('cpu', 'cuda') if shutil.which('nvidia-smi') else ('cpu',)
 ITEMS = tuple(
-    _item(mode, width, size, device)
+    _item(mode, width, size, device, kind)
     for device in DEVICES
+    for kind in ('activations', 'step')
     for mode in MODES
     for width, size in STAGES
 )

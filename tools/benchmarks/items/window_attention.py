@@ -13,9 +13,7 @@ def make_inputs(width: int, size: tuple[int, int], device: str = 'cpu') -> dict:
     """Plain and shifted attention of both sides with the same weights."""
     from torch import nn
 
-    from tools.benchmarks.swin_blocks import make_blocks, make_tokens, return_memory_at_once
-
-    return_memory_at_once()
+    from tools.benchmarks.swin_blocks import make_blocks, make_tokens
 
     class Attentions(nn.Module):
         def __init__(self, **options) -> None:
