@@ -51,6 +51,11 @@ def _last(**values):
     return dict(roi_head=dict(last_mask_head=values))
 
 
+def _context(**options):
+    head = dict(type='FederatedContextHead', in_channels=256, conv_out_channels=256)
+    return dict(roi_head=dict(context_head=dict(head, **options)))
+
+
 def _composite(**backbone):
     return dict(type='CompositeDetector', backbone=backbone)
 
@@ -107,6 +112,7 @@ AXES = dict(
         fpn={},
         efpg=dict(neck=dict(type='EnhancedFPG')),
     ),
+    context=dict(as_model={}, all=_context(), federated=_context(targets='federated')),
     boxes=dict(class_wise=_box(reg_class_agnostic=False), agnostic=_box(reg_class_agnostic=True)),
     masks=dict(
         plain={},
@@ -130,6 +136,7 @@ AXES = dict(
         averaged=_second(hidden_fcs=0, merge='average'),
         selected=_calibrated(hidden_fcs=2, init='copy', match='own', merge='select'),
     ),
+    box_head=dict(shared={}, tsd=_box(pc_cls=False)),
 )
 
 
@@ -188,14 +195,27 @@ def _compose(root, choice):
     for axis in [name for name in AXES if name != 'model']:
         # Merging takes `_delete_` out of what it is given.
         cfg.merge_from_dict(dict(model=copy.deepcopy(AXES[axis][choice[axis]])))
+    if choice['box_head'] == 'tsd':
+        _disentangle(cfg.model)
     return shrink(cfg.model)
+
+
+def _disentangle(model):
+    """Take the TSD variant of the box head, with or without a second classifier."""
+    head = model.roi_head.bbox_head
+    head.type = head.type.replace('Shared2FC', 'TSDShared2FC')
+    if trained := model.get('trained'):
+        model.trained = [name.replace('.fc_cls', '.TSD_fc_cls') for name in trained]
 
 
 @pytest.mark.parametrize('choice', COMBINATIONS, ids=lambda choice: '-'.join(choice.values()))
 def test_combination_trains_and_tests(root, choice):
     torch.manual_seed(0)
     model = build_detector(_compose(root, choice))
-    losses = train_step(model, make_batch(NUM_CLASSES, size=64, num_objects=1, num_images=2))
+    batch = make_batch(NUM_CLASSES, size=64, num_objects=1, num_images=2)
+    for sample in batch['data_samples']:
+        sample.set_metainfo(dict(neg_labels=[0, NUM_CLASSES - 1]))
+    losses = train_step(model, batch)
     assert 0 < losses['loss'] < float('inf')
     assert not without_gradient(model)
     trained = {name for name, p in model.named_parameters() if p.grad is not None}

@@ -271,7 +271,8 @@ class TSDShared2FCBBoxHead(SeesPyramid, Shared2FCBBoxHead):
         )
         losses, targets = found['loss_bbox'], found['bbox_targets']
         if len(rois) == 0:
-            # Stock leaves the classifier out.
+            # Stock leaves the classifier out. Our RoI heads never come here (`TrainsOnEmptyBatch`
+            # gives them a RoI), so no process misses what a loss sums over processes.
             losses['loss_cls'] = cls_score.sum() * 0.0
         if sibling is not None:
             losses.update(self._sibling_losses(sibling, rois, targets, reduction_override))
