@@ -246,13 +246,8 @@ def _one_line(error: Exception) -> str:
 
 
 def _write_json(path: Path, report: dict) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'{path.name}.{os.getpid()}.partial')
-    try:
-        partial.write_text(json.dumps(report, indent=1) + '\n')
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with import_light('atomic_file').atomic_file(path) as file:
+        file.write(f'{json.dumps(report, indent=1)}\n'.encode())
 
 
 if __name__ == '__main__':

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from plugins.atomic_file import atomic_file
 from plugins.errors import UserError
 
 SECTIONS = ('images', 'annotations', 'categories')
@@ -81,19 +82,11 @@ def write_annotations(path: str | os.PathLike, data: dict) -> None:
         data: Top-level object of the file.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     content = msgspec.json.encode(data)
     if path.suffix == '.gz':
         content = gzip.compress(content, compresslevel=6, mtime=0)
-    partial = path.with_name(f'{path.name}.{os.getpid()}.partial')
-    try:
-        with partial.open('wb') as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with atomic_file(path) as file:
+        file.write(content)
 
 
 @contextmanager

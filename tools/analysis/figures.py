@@ -2,9 +2,10 @@
 
 import json
 import math
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from tools.light import import_light
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,18 +39,14 @@ def save_figure(figure: 'Figure', path: Path) -> Path:
     """Write a picture, all of it or nothing, and forget the figure."""
     import matplotlib.pyplot as plt
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'{path.stem}.partial{path.suffix}')
-    figure.savefig(partial, dpi=110)
+    with import_light('atomic_file').atomic_file(path) as file:
+        figure.savefig(file, format=path.suffix[1:], dpi=110)
     plt.close(figure)
-    os.replace(partial, path)
     return path
 
 
 def save_json(content: dict, path: Path) -> Path:
     """Write JSON at full precision, all of it or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'{path.name}.partial')
-    partial.write_text(json.dumps(content, indent=1, allow_nan=False) + '\n')
-    os.replace(partial, path)
+    with import_light('atomic_file').atomic_file(path) as file:
+        file.write(f'{json.dumps(content, indent=1, allow_nan=False)}\n'.encode())
     return path

@@ -7,7 +7,6 @@ are compared with the first one.
 """
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -165,13 +164,8 @@ def _page(args: argparse.Namespace, named: dict[str, Path]) -> str:
 
 
 def _write(path: Path, page: str) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'{path.name}.{os.getpid()}.partial')
-    try:
-        partial.write_text(page, encoding='utf-8')
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with import_light('atomic_file').atomic_file(path) as file:
+        file.write(page.encode())
     return path
 
 

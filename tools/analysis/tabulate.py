@@ -6,7 +6,6 @@ is the sample standard deviation over the seeds.
 
 import argparse
 import fnmatch
-import os
 import statistics
 import sys
 from collections import defaultdict
@@ -16,6 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tools.analysis.run_logs import Run, find_runs, without_seed
+from tools.light import import_light
 
 DEFAULT_KEYS = tuple(f'lvis/segm_{name}_old@300' for name in ('AP', 'APr', 'APc', 'APf'))
 
@@ -197,10 +197,8 @@ def _markdown(headings: list[str], rows: list[list[str]]) -> list[str]:
 
 
 def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'{path.name}.partial')
-    partial.write_text(text + '\n')
-    os.replace(partial, path)
+    with import_light('atomic_file').atomic_file(path) as file:
+        file.write(f'{text}\n'.encode())
 
 
 if __name__ == '__main__':

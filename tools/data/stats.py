@@ -148,11 +148,9 @@ def _summary_lines(statistics: dict) -> list[str]:
 
 
 def _write_json(path: Path, statistics: dict) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'{path.name}.partial')
     public = {key: value for key, value in statistics.items() if key != 'image_factors'}
-    partial.write_text(json.dumps(public, indent=1))
-    partial.replace(path)
+    with import_light('atomic_file').atomic_file(path) as file:
+        file.write(json.dumps(public, indent=1).encode())
 
 
 def _plot(statistics: dict, folder: Path, args: argparse.Namespace) -> Path:
@@ -179,12 +177,10 @@ def _plot(statistics: dict, folder: Path, args: argparse.Namespace) -> Path:
         f'{Path(args.ann).name}: {totals["images"]:,} images, {totals["instances"]:,} instances, '
         f'{totals["categories"]:,} categories'
     )
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / 'long_tail.png'
-    partial = folder / 'long_tail.partial.png'
-    figure.savefig(partial, dpi=110)
+    with import_light('atomic_file').atomic_file(path) as file:
+        figure.savefig(file, format='png', dpi=110)
     plt.close(figure)
-    partial.replace(path)
     return path
 
 

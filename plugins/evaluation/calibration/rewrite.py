@@ -4,10 +4,14 @@ import gzip
 import os
 import zlib
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 import numpy as np
+
+from plugins.atomic_file import atomic_file
 
 _GZIP_MAGIC = b'\x1f\x8b'
 _CHUNK = 20_000  # records encoded at once
@@ -40,10 +44,7 @@ def rewrite_scores(
     records = _read(source)
     category, scores = _columns(records, source)
     calibrated = calibrate(category, scores)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f'{target.name}.partial')
-    open_file = gzip.open if target.name.endswith('.gz') else open
-    with open_file(partial, 'wb') as stream:
+    with atomic_file(target) as file, _compressed(file, target) as stream:
         stream.write(b'[')
         for begin in range(0, len(records), _CHUNK):
             chunk = records[begin : begin + _CHUNK]
@@ -54,8 +55,13 @@ def rewrite_scores(
             if progress is not None:
                 progress(len(chunk))
         stream.write(b'\n]\n')
-    os.replace(partial, target)
     return len(records)
+
+
+def _compressed(file: BinaryIO, target: Path) -> AbstractContextManager[BinaryIO]:
+    if target.name.endswith('.gz'):
+        return gzip.GzipFile(filename='', mode='wb', fileobj=file)
+    return nullcontext(file)
 
 
 def _read(path: Path) -> list[dict[str, msgspec.Raw]]:

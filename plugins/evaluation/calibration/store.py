@@ -6,6 +6,7 @@ import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from plugins.atomic_file import atomic_file
 from plugins.evaluation.calibration.methods import METHODS, restore_method
 from plugins.evaluation.calibration.observations import MatchingOptions
 from plugins.evaluation.calibration.per_class import FALLBACKS, ClassCalibration
@@ -31,7 +32,6 @@ class CalibrationFile:
 
 def write_calibration(path: str | os.PathLike, content: CalibrationFile) -> None:
     """Write a calibration file, all of it or nothing."""
-    path = Path(path)
     document = {
         'format': FORMAT,
         'version': VERSION,
@@ -39,11 +39,10 @@ def write_calibration(path: str | os.PathLike, content: CalibrationFile) -> None
         'categories': {str(key): value for key, value in content.categories.items()},
         'methods': {name: _to_dict(part) for name, part in content.methods.items()},
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'{path.name}.partial')
     # A NaN would be written as something that is not JSON.
-    partial.write_text(json.dumps(document, allow_nan=False) + '\n')
-    os.replace(partial, path)
+    text = json.dumps(document, allow_nan=False)
+    with atomic_file(path) as file:
+        file.write(f'{text}\n'.encode())
 
 
 def read_calibration(path: str | os.PathLike) -> CalibrationFile:

@@ -42,6 +42,21 @@ def test_many_records_are_written_in_chunks(tmp_path):
     assert written[40_001]['category_id'] == records[40_001]['category_id']
 
 
+@pytest.mark.parametrize('name', ['out.json', 'out.json.gz'])
+def test_an_interrupted_run_leaves_the_file_as_it_was(tmp_path, name):
+    source, target = tmp_path / 'in.json', tmp_path / name
+    source.write_text(json.dumps(RECORDS))
+    target.write_bytes(b'before')
+
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        rewrite_scores(source, target, shifted, interrupt)
+    assert target.read_bytes() == b'before'
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == sorted(['in.json', name])
+
+
 def test_an_empty_list_stays_an_empty_list(tmp_path):
     source, target = tmp_path / 'in.json', tmp_path / 'out.json'
     source.write_text('[]')
