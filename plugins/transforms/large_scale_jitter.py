@@ -58,6 +58,9 @@ class LargeScaleJitter(Resize):
         image = results['img']
         results['scale'] = RandomResize._random_sample_ratio(self.scale, self.ratio_range)
         width, height = mmcv.rescale_size(image.shape[1::-1], results['scale'])
+        if not (width and height):
+            # The error of stock's step, which the data set knows and gives the name of the image.
+            mmcv.imresize(image, (width, height))
         shown = (min(height, self.scale[1]), min(width, self.scale[0]))
         self._crop.draw_offset(height - shown[0], width - shown[1])
         # The annotations are cropped by mmdet, which reads no more than the shape of an image.

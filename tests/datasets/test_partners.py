@@ -121,6 +121,8 @@ def test_tests_never_skip(paths):
         NARROWING,
         dict(type='RandomChoiceResize', scales=[(1333, 800)], keep_ratio=True),
         dict(type='TestTimeAug', transforms=[[NARROWING]]),
+        dict(type='LargeScaleJitter', scale=(1280, 1280), ratio_range=(0.6, 0.6)),
+        dict(type='LargeScaleJitter', scale=(1280, 1280), ratio_range=(1.4, 1.4)),
     ],
     ids=lambda transform: transform['type'],
 )
