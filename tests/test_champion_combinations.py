@@ -9,14 +9,13 @@ import itertools
 
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from mmengine.config import Config, ConfigDict
 from mmengine.model import MMDistributedDataParallel
 
 from plugins.test_time import MaskTTAModel
 from tests.shrink import shrink
 from tests.steps import build_detector, make_batch, test_step, train_step, without_gradient
+from tests.two_processes import distributed_step, on_two_processes
 
 NUM_CLASSES = 5
 SIZE = 64
@@ -138,17 +137,6 @@ def test_combination_lives_on_nothing(root, choice):
         _check(sample.pred_instances, choice[-1])
 
 
-def _work(rank, root, choice, folder):
-    torch.set_num_threads(1)
-    dist.init_process_group(
-        'gloo', init_method=f'file://{folder}/rendezvous', rank=rank, world_size=2
-    )
-    try:
-        torch.save(_train_in_turns(rank, root, choice), folder / f'{rank}.pth')
-    finally:
-        dist.destroy_process_group()
-
-
 def _train_in_turns(rank, root, choice):
     detector = _build(root, *choice)
     model = MMDistributedDataParallel(detector, broadcast_buffers=False)
@@ -160,19 +148,14 @@ def _train_in_turns(rank, root, choice):
         has_objects = step % 2 == rank
         detector.train_cfg.rpn_proposal.min_bbox_size = 0 if has_objects or step == 0 else NOTHING
         batch = make_batch(NUM_CLASSES, size=SIZE, num_objects=2 * has_objects)
-        data = detector.data_preprocessor(batch, training=True)
-        loss, _ = detector.parse_losses(model(**data, mode='loss'))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        distributed_step(model, optimizer, batch)
     return dict(detector.named_parameters())
 
 
 @pytest.mark.parametrize('choice', DISTRIBUTED, ids='-'.join)
 def test_two_processes_wait_for_no_parameter(root, choice, tmp_path):
     """Without ``find_unused_parameters``, while empty images come to them in turn."""
-    mp.start_processes(_work, args=(root, choice, tmp_path), nprocs=2, start_method='fork')
-    weights, others = (torch.load(tmp_path / f'{rank}.pth') for rank in (0, 1))
+    weights, others = on_two_processes(tmp_path, _train_in_turns, root, choice)
     assert weights.keys() == others.keys()
     for name, value in weights.items():
         assert torch.equal(value, others[name]), name

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from mmcv.transforms import Compose
 from mmengine.config import Config, ConfigDict
 from mmengine.model import MMDistributedDataParallel, revert_sync_batchnorm
@@ -24,6 +23,7 @@ from plugins.necks import EnhancedFPG
 from plugins.test_time import MaskTTAModel
 from tests.shrink import shrink
 from tests.steps import build_detector, make_batch, test_step, train_step, without_gradient
+from tests.two_processes import distributed_step, on_two_processes
 from tools.print_config import compare, load, load_bases
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -119,11 +119,7 @@ def _steps(rank, row):
         if rank and step:
             detector.train_cfg.rpn_proposal.min_bbox_size = NOTHING
         batch = make_batch(cfg.num_classes, SIZE, num_objects=0 if rank else 3, num_images=2)
-        data = detector.data_preprocessor(batch, training=True)
-        loss, _ = detector.parse_losses(wrapped(**data, mode='loss'))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        distributed_step(wrapped, optimizer, batch)
     counts = {n: b.clone() for n, b in detector.named_buffers() if n.endswith('cum_samples')}
     # A test has the statistics of one process: those in the checkpoint.
     for buffer in detector.buffers():
@@ -156,21 +152,10 @@ def _test(row, cfg, detector):
     return sample.pred_instances
 
 
-def _work(rank, folder, row):
-    dist.init_process_group(
-        'gloo', init_method=f'file://{folder}/rendezvous', rank=rank, world_size=2
-    )
-    try:
-        torch.save(_steps(rank, row), folder / f'{rank}.pth')
-    finally:
-        dist.destroy_process_group()
-
-
 @each_row
 def test_two_processes_agree_after_two_steps_and_a_test(tmp_path, row):
-    mp.start_processes(_work, args=(tmp_path, row), nprocs=2, start_method='fork')
-    (weights, counts, found), (others, other_counts, others_found) = (
-        torch.load(tmp_path / f'{rank}.pth') for rank in (0, 1)
+    (weights, counts, found), (others, other_counts, others_found) = on_two_processes(
+        tmp_path, _steps, row
     )
     assert all(torch.equal(value, others[name]) for name, value in weights.items())
     # The loss of the sibling and that of the second classifier count for themselves.

@@ -9,6 +9,7 @@ from mmdet.models.backbones import ResNet
 from mmdet.registry import MODELS
 from plugins.backbones import CBResNet
 from plugins.errors import UserError
+from tests.backbones.composites import backward, image
 from tests.backbones.golden import Golden
 from tests.steps import without_gradient
 
@@ -27,14 +28,6 @@ def _small(*, is_random=True, **options):
     for parameter in backbone.cb_linears.parameters() if is_random else ():
         nn.init.normal_(parameter, std=0.3)
     return backbone.eval()
-
-
-def _image(height=64, width=64, count=1):
-    return torch.randn(count, 3, height, width, generator=torch.Generator().manual_seed(5))
-
-
-def _backward(pyramids):
-    sum(level.square().sum() for maps in pyramids for level in maps).backward()
 
 
 @pytest.fixture(scope='module')
@@ -70,21 +63,21 @@ def test_lead_starts_as_the_plain_network_on_the_first_ones_stem(del_stages):
     plain = ResNet(**SMALL)
     plain.load_state_dict({**first.state_dict(), **lead.state_dict()})
     plain.eval()
-    for level, expected in zip(backbone(_image(65, 97)), plain(_image(65, 97)), strict=True):
+    for level, expected in zip(backbone(image(65, 97)), plain(image(65, 97)), strict=True):
         assert torch.equal(level, expected)
 
 
 @torch.no_grad()
 def test_first_backbone_depends_on_nothing_that_comes_after_it():
     backbone = _small()
-    before = backbone.forward_all(_image())
+    before = backbone.forward_all(image())
     for parameter in (*backbone.cb_linears.parameters(), *backbone.cb_modules[1].parameters()):
         parameter.add_(0.5)
-    after = backbone.forward_all(_image())
+    after = backbone.forward_all(image())
     plain = ResNet(**SMALL)
     plain.load_state_dict(backbone.cb_modules[0].state_dict())
     plain.eval()
-    for old, new, expected in zip(before[0], after[0], plain(_image()), strict=True):
+    for old, new, expected in zip(before[0], after[0], plain(image()), strict=True):
         assert torch.equal(old, new) and torch.equal(new, expected)
     # Stage 1 of the lead is that of the first backbone.
     assert torch.equal(before[1][0], after[1][0])
@@ -102,7 +95,7 @@ def test_backbones_without_a_stage_take_what_the_first_makes_of_it():
         for connection in transition[1]:
             connection[1].weight.zero_()
             connection[1].bias.zero_()
-    for maps, others in zip(one.forward_all(_image()), two.forward_all(_image()), strict=True):
+    for maps, others in zip(one.forward_all(image()), two.forward_all(image()), strict=True):
         assert all(torch.equal(a, b) for a, b in zip(maps, others, strict=True))
 
 
@@ -131,10 +124,10 @@ def test_backbones_without_a_stage_take_what_the_first_makes_of_it():
 )
 def test_everything_that_trains_gets_a_gradient(options, lead_only):
     backbone = _small(**options).train()
-    image = _image(50, 71, count=2)
-    pyramids = [backbone(image)] if lead_only else backbone.forward_all(image)
+    images = image(50, 71, count=2)
+    pyramids = [backbone(images)] if lead_only else backbone.forward_all(images)
     assert len(pyramids[-1]) == len(options.get('out_indices', range(4)))
-    _backward(pyramids)
+    backward(pyramids)
     assert without_gradient(backbone) == []
     assert all(p.requires_grad for p in backbone.cb_linears.parameters())
 
@@ -145,7 +138,7 @@ def test_recomputed_activations_give_the_same_gradients(with_cp):
     for flag in (False, with_cp):
         # Recomputing a batch norm moves its statistics twice, in stock too.
         backbone = _small(with_cp=flag, norm_eval=True).train()
-        _backward(backbone.forward_all(_image(count=2)))
+        backward(backbone.forward_all(image(count=2)))
         gradients.append([p.grad for p in backbone.parameters()])
     for expected, found in zip(*gradients, strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
@@ -157,7 +150,7 @@ def test_statistics_of_the_connections_never_move(norm_eval):
     own = [m for m in backbone.cb_modules.modules() if isinstance(m, _BatchNorm)]
     assert {norm.training for norm in own} == {not norm_eval}
     before = copy.deepcopy(backbone.cb_linears.state_dict())
-    backbone.forward_all(_image(count=2))
+    backbone.forward_all(image(count=2))
     for name, value in backbone.cb_linears.state_dict().items():
         assert torch.equal(value, before[name])
 
@@ -176,11 +169,11 @@ def test_connections_without_zero_init_pass_something_on():
     backbone = CBResNet(**SMALL, cb_zero_init=False)
     backbone.init_weights()
     backbone.eval()
-    _, lead = backbone.forward_all(_image())
+    _, lead = backbone.forward_all(image())
     with torch.no_grad():
         for parameter in backbone.cb_linears.parameters():
             parameter.zero_()
-    assert not torch.equal(backbone(_image())[1], lead[1])
+    assert not torch.equal(backbone(image())[1], lead[1])
 
 
 def test_modes_chain():

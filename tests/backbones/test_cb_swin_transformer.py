@@ -8,6 +8,7 @@ from torch import nn
 from mmdet.models.backbones import SwinTransformer
 from plugins.backbones import CBSwinTransformer
 from plugins.errors import UserError
+from tests.backbones.composites import backward, image
 from tests.backbones.golden import Golden, in_stock_names, of_network
 from tests.steps import without_gradient
 
@@ -23,14 +24,6 @@ def _small(**options):
     for parameter in backbone.cb_linears.parameters():
         nn.init.normal_(parameter, std=0.3)
     return backbone.eval()
-
-
-def _image(height=64, width=64, count=1):
-    return torch.randn(count, 3, height, width, generator=torch.Generator().manual_seed(5))
-
-
-def _backward(pyramids):
-    sum(level.square().sum() for maps in pyramids for level in maps).backward()
 
 
 def _assert_equal(maps, others):
@@ -102,16 +95,16 @@ def test_lead_without_a_feed_is_a_plain_swin_on_the_patches_of_the_first(pair):
 @torch.no_grad()
 def test_first_backbone_depends_on_nothing_that_comes_after_it():
     backbone = _small()
-    before = backbone.forward_all(_image())
+    before = backbone.forward_all(image())
     for parameter in (*backbone.cb_linears.parameters(), *backbone.cb_modules[1].parameters()):
         parameter.add_(0.5)
-    after = backbone.forward_all(_image())
+    after = backbone.forward_all(image())
     assert all(torch.equal(a, b) for a, b in zip(before[0], after[0], strict=True))
     assert not any(torch.equal(a, b) for a, b in zip(before[1], after[1], strict=True))
     plain = SwinTransformer(**SMALL)
     plain.load_state_dict(backbone.cb_modules[0].state_dict())
     plain.eval()
-    _assert_equal(plain(_image()), after[0])
+    _assert_equal(plain(image()), after[0])
 
 
 @torch.no_grad()
@@ -129,7 +122,7 @@ def test_backbones_without_a_stage_take_what_the_first_makes_of_it():
     one.cb_linears.load_state_dict(two.cb_linears.state_dict(), strict=False)
     for parameter in one.cb_linears[0][0].parameters():
         parameter.zero_()
-    for maps, others in zip(one.forward_all(_image()), two.forward_all(_image()), strict=True):
+    for maps, others in zip(one.forward_all(image()), two.forward_all(image()), strict=True):
         _assert_equal(maps, others)
 
 
@@ -138,7 +131,7 @@ def test_backbones_without_a_stage_take_what_the_first_makes_of_it():
 def test_images_of_any_size_give_maps_of_the_usual_strides(size, num_backbones):
     backbone = _small(num_backbones=num_backbones)
     with torch.no_grad():
-        pyramids = backbone.forward_all(_image(*size))
+        pyramids = backbone.forward_all(image(*size))
     height, width = (-(-side // 4) for side in size)
     assert len(pyramids) == num_backbones
     for i in range(4):
@@ -164,9 +157,9 @@ def test_images_of_any_size_give_maps_of_the_usual_strides(size, num_backbones):
 )
 def test_everything_that_trains_gets_a_gradient(options, lead_only):
     backbone = _small(**options).train()
-    pyramids = [backbone(_image())] if lead_only else backbone.forward_all(_image())
+    pyramids = [backbone(image())] if lead_only else backbone.forward_all(image())
     assert len(pyramids[-1]) == len(options.get('out_indices', range(4)))
-    _backward(pyramids)
+    backward(pyramids)
     assert without_gradient(backbone) == []
     assert any(p.requires_grad for p in backbone.cb_modules[-1].parameters())
 
@@ -188,7 +181,7 @@ def test_recomputed_activations_give_the_same_gradients(options):
     for more in ({}, options):
         backbone = _small(drop_path_rate=0.3, **more).train().double()
         torch.manual_seed(3)
-        _backward(backbone.forward_all(_image(count=2).double()))
+        backward(backbone.forward_all(image(count=2).double()))
         gradients.append([p.grad for p in backbone.parameters()])
     for expected, found in zip(*gradients, strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-8)
@@ -237,7 +230,7 @@ def test_modes_chain_and_copies_are_whole():
     with torch.no_grad():
         for parameter in backbone.parameters():
             parameter.zero_()
-        assert all(level.abs().sum() > 0 for level in twin(_image()))
+        assert all(level.abs().sum() > 0 for level in twin(image()))
 
 
 def test_two_large_swins_have_as_many_parameters_as_the_release(monkeypatch):

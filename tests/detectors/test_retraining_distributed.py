@@ -4,12 +4,12 @@ import copy
 
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from mmengine.model import MMDistributedDataParallel
 
 from plugins.roi_heads.bbox_heads.calibration_batch import balance_ranks
 from tests.roi_heads.nano import drawn_batch, nano_model
 from tests.steps import build_detector
+from tests.two_processes import distributed_step, on_two_processes
 
 SIMCAL = dict(
     type='RetrainedDetector',
@@ -44,29 +44,16 @@ def _step(rank):
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     for label in (rank, rank + 2):
         batch = drawn_batch(num_images=1 + rank, label=label)
-        data = detector.data_preprocessor(batch, training=True)
-        loss, _ = detector.parse_losses(model(**data, mode='loss'))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        distributed_step(model, optimizer, batch)
     return detector.state_dict()
 
 
-def _work(rank, folder):
-    dist.init_process_group(
-        'gloo', init_method=f'file://{folder}/rendezvous', rank=rank, world_size=2
-    )
-    try:
-        torch.save((_mean_of_kept(rank), _step(rank)), folder / f'{rank}.pth')
-    finally:
-        dist.destroy_process_group()
+def _run(rank):
+    return _mean_of_kept(rank), _step(rank)
 
 
 def test_ranks_agree_after_steps_of_calibration(tmp_path):
-    mp.start_processes(_work, args=(tmp_path,), nprocs=2, start_method='fork')
-    (mean, weights), (other_mean, other_weights) = (
-        torch.load(tmp_path / f'{rank}.pth') for rank in (0, 1)
-    )
+    (mean, weights), (other_mean, other_weights) = on_two_processes(tmp_path, _run)
     assert mean == other_mean == (1 + 2 + 3 + 6) / 4
     for name, value in weights.items():
         assert torch.equal(value, other_weights[name]), name

@@ -1,10 +1,6 @@
 """Two processes: what is counted is summed, what is drawn differs by rank."""
 
-import socket
-
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 
 from plugins.losses import (
     BalancedGroupSoftmaxLoss,
@@ -12,13 +8,12 @@ from plugins.losses import (
     FederatedLoss,
     SyncSeesawLoss,
 )
+from tests.two_processes import on_two_processes
 
 COUNTS = torch.tensor([5, 50, 500, 5000])
 
 
-def _run(rank: int, port: int, folder: str) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group('gloo', init_method=f'tcp://127.0.0.1:{port}', rank=rank, world_size=2)
+def _run(rank: int) -> dict:
     # The ranks see disjoint classes, and different numbers of RoIs.
     labels = torch.tensor([0, 1, 4]) if rank == 0 else torch.tensor([2, 3, 3, 4])
     generator = torch.Generator().manual_seed(rank)
@@ -44,16 +39,11 @@ def _run(rank: int, port: int, folder: str) -> None:
         torch.rand(3, generator=groups.next_generator(torch.device('cpu'))).tolist()
         for _ in range(5)
     ]
-    torch.save(found, f'{folder}/{rank}.pth')
-    dist.destroy_process_group()
+    return found
 
 
 def test_counts_are_summed_and_draws_are_not_shared(tmp_path):
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
-    mp.spawn(_run, args=(port, str(tmp_path)), nprocs=2)
-    first, second = (torch.load(tmp_path / f'{rank}.pth', weights_only=True) for rank in range(2))
+    first, second = on_two_processes(tmp_path, _run)
     assert first['seesaw']['cum_samples'].tolist() == [1, 1, 1, 2, 2]
     for name in ('seesaw', 'eqlv2'):
         for key, value in first[name].items():

@@ -15,6 +15,19 @@ ROOT = Path(__file__).resolve().parents[2]
 NUM_CLASSES = 5
 MASK_HEAD = dict(num_convs=1, in_channels=16, conv_out_channels=16, num_classes=NUM_CLASSES)
 
+# A mask head that refines, and one that rates masks.
+REFINED = dict(
+    type='RefineMaskHead',
+    in_channels=16,
+    conv_out_channels=32,
+    num_convs=1,
+    num_semantic_convs=1,
+    semantic_in_channels=16,
+)
+SCORING = dict(
+    type='LabelMaskIoUHead', num_convs=2, in_channels=16, conv_out_channels=16, fc_out_channels=32
+)
+
 # Upsampling of a mask head that has parameters of its own.
 CARAFE = dict(
     type='carafe',

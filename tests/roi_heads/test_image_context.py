@@ -14,6 +14,8 @@ from plugins.roi_heads.image_context import ContextPyramid
 from plugins.test_time import MaskTTAModel
 from tests.roi_heads.nano import (
     NUM_CLASSES,
+    REFINED,
+    SCORING,
     assert_same_detections,
     nano_model,
     nano_roi_head,
@@ -184,16 +186,7 @@ def test_htc_lite_learns_masks_as_the_last_stage_of_a_cascade_does():
 
 
 def test_htc_lite_takes_refined_and_scored_masks():
-    refined = dict(
-        type='RefineMaskHead',
-        in_channels=16,
-        conv_out_channels=32,
-        num_convs=1,
-        num_semantic_convs=1,
-        semantic_in_channels=16,
-    )
-    scoring = dict(type='LabelMaskIoUHead', in_channels=16, conv_out_channels=16, num_convs=2)
-    model = _detector('htc-lite', last_mask_head=refined, mask_iou_head=scoring)
+    model = _detector('htc-lite', last_mask_head=REFINED, mask_iou_head=SCORING)
     for num_objects in (0, 3):
         losses = train_step(model, make_batch(NUM_CLASSES, num_objects=num_objects))
         assert 's2.loss_mask_semantic' in losses and not without_gradient(model)

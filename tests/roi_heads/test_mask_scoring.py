@@ -10,13 +10,10 @@ from torch import nn
 from mmdet.registry import MODELS
 from plugins.errors import UserError
 from plugins.test_time import MaskTTAModel
-from tests.roi_heads.nano import NUM_CLASSES, nano_model, nano_roi_head, pyramid
+from tests.roi_heads.nano import NUM_CLASSES, SCORING, nano_model, nano_roi_head, pyramid
 from tests.steps import build_detector, make_batch, test_step, train_step, without_gradient
 
 MODELS_OF_STAGES = {'mask-rcnn': 1, 'cascade-mask-rcnn': 3, 'htc': 3}
-SCORING = dict(
-    type='LabelMaskIoUHead', num_convs=2, in_channels=16, conv_out_channels=16, fc_out_channels=32
-)
 each_model = pytest.mark.parametrize('name', MODELS_OF_STAGES)
 
 

@@ -7,21 +7,17 @@ import torch
 from mmengine.config import ConfigDict
 
 from plugins.errors import UserError
-from tests.roi_heads.nano import NUM_CLASSES, nano_model, nano_roi_head, pyramid
+from tests.roi_heads.nano import (
+    NUM_CLASSES,
+    REFINED,
+    SCORING,
+    nano_model,
+    nano_roi_head,
+    pyramid,
+)
 from tests.steps import build_detector, make_batch, test_step, train_step, without_gradient
 
-REFINED = dict(
-    type='RefineMaskHead',
-    in_channels=16,
-    conv_out_channels=32,
-    num_convs=1,
-    num_semantic_convs=1,
-    semantic_in_channels=16,
-)
 SIMPLE = dict(REFINED, type='SimpleRefineMaskHead')
-SCORING = dict(
-    type='LabelMaskIoUHead', num_convs=2, in_channels=16, conv_out_channels=16, fc_out_channels=32
-)
 STAGES = {'mask-rcnn': 1, 'cascade-mask-rcnn': 3, 'htc': 3}
 each_model = pytest.mark.parametrize('name', STAGES)
 each_form = pytest.mark.parametrize('form', [REFINED, SIMPLE], ids=lambda form: form['type'])

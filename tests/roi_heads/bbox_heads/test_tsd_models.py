@@ -4,8 +4,6 @@ import copy
 
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from mmengine.config import ConfigDict
 from mmengine.model import MMDistributedDataParallel
 from mmengine.runner.checkpoint import load_state_dict
@@ -14,6 +12,7 @@ from plugins.errors import UserError
 from plugins.test_time import MaskTTAModel
 from tests.roi_heads.nano import NUM_CLASSES, box_heads, nano_model
 from tests.steps import build_detector, make_batch, test_step, train_step, without_gradient
+from tests.two_processes import distributed_step, on_two_processes
 
 MODELS = ('mask-rcnn', 'cascade-mask-rcnn', 'htc', 'htc-lite')
 TSD = dict(type='TSDShared2FCBBoxHead', offset_channels=8)
@@ -170,27 +169,12 @@ def _step(rank):
     # The second step fails if the first left a gradient out.
     for _ in range(2):
         batch = make_batch(NUM_CLASSES, num_objects=0 if rank else 3)
-        data = detector.data_preprocessor(batch, training=True)
-        loss, _ = detector.parse_losses(model(**data, mode='loss'))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        distributed_step(model, optimizer, batch)
     return {n: v for n, v in detector.state_dict().items() if 'running' not in n}
 
 
-def _work(rank, folder):
-    dist.init_process_group(
-        'gloo', init_method=f'file://{folder}/rendezvous', rank=rank, world_size=2
-    )
-    try:
-        torch.save(_step(rank), folder / f'{rank}.pth')
-    finally:
-        dist.destroy_process_group()
-
-
 def test_ranks_agree_after_steps_where_one_has_nothing(tmp_path):
-    mp.start_processes(_work, args=(tmp_path,), nprocs=2, start_method='fork')
-    weights, others = (torch.load(tmp_path / f'{rank}.pth') for rank in (0, 1))
+    weights, others = on_two_processes(tmp_path, _step)
     assert any('cum_samples' in name for name in weights)
     for name, value in weights.items():
         assert torch.equal(value, others[name]), name
