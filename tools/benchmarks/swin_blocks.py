@@ -3,6 +3,8 @@
 import ctypes
 from typing import TYPE_CHECKING
 
+from tools.benchmarks.devices import synchronize
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
@@ -66,8 +68,7 @@ def train_step(model: 'nn.Module', tokens: 'Tensor', size: tuple[int, int]) -> '
     out = model(tokens, size)
     out = out[0] if isinstance(out, tuple) else out
     out.backward(tokens.detach() / len(tokens[0]))
-    if tokens.is_cuda:
-        torch.cuda.synchronize()
+    synchronize(tokens)
     gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
     return dict(gradients, output=out.detach(), input=tokens.grad)
 
@@ -79,8 +80,7 @@ def predict(model: 'nn.Module', tokens: 'Tensor', size: tuple[int, int]) -> 'dic
     model.eval()
     with torch.no_grad():
         out = model(tokens, size)
-    if tokens.is_cuda:
-        torch.cuda.synchronize()
+    synchronize(tokens)
     return dict(output=out)
 
 

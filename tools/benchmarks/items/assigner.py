@@ -1,7 +1,6 @@
 """Assignment of the anchors of a large image to as many boxes as LVIS images and mosaics have."""
 
-import shutil
-
+from tools.benchmarks.devices import DEVICES, synchronize
 from tools.benchmarks.item import Benchmark
 
 NUM_BOXES = 300
@@ -49,11 +48,9 @@ def draw_boxes():
 
 def run(inputs: dict, side: str) -> tuple:
     """Assign once; on a GPU wait until it is done."""
-    import torch
 
     result = inputs[side].assign(inputs['pred_instances'], inputs['gt_instances'])
-    if result.gt_inds.is_cuda:
-        torch.cuda.synchronize()
+    synchronize(result.gt_inds)
     return result.gt_inds, result.max_overlaps, result.labels
 
 
@@ -75,8 +72,7 @@ ITEMS = (
         repeats=3,
     ),
 )
-# Asking torch for a GPU would cost every benchmark the import.
-if shutil.which('nvidia-smi'):
+if 'cuda' in DEVICES:
     ITEMS += (
         Benchmark(
             name='assigner_cuda',

@@ -4,8 +4,7 @@
 time.
 """
 
-import shutil
-
+from tools.benchmarks.devices import DEVICES, named, synchronize
 from tools.benchmarks.item import Benchmark
 
 SIZE = (384, 512)  # pixels; at less, the gradients of 56 M parameters are most of the memory
@@ -46,8 +45,7 @@ def run(inputs: dict, side: str) -> dict:
     torch.manual_seed(1)
     maps = [level for pyramid in model.forward_all(inputs['image']) for level in pyramid]
     sum(level.square().mean() for level in maps).backward()
-    if inputs['image'].is_cuda:
-        torch.cuda.synchronize()
+    synchronize(inputs['image'])
     gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
     return dict(gradients, **{f'map {i}': level.detach() for i, level in enumerate(maps)})
 
@@ -60,10 +58,9 @@ def same(ours: dict, kept: dict) -> bool:
 
 
 def _item(mode: str, device: str, kind: str) -> Benchmark:
-    suffix = '' if device == 'cpu' else f'_{device}'
     for_memory = kind == 'memory'
     return Benchmark(
-        name=f'composite_{kind}_{mode}{suffix}',
+        name=named(f'composite_{kind}_{mode}', device),
         peer=f'the same without it: two Swin-T, {SIZE[0]} x {SIZE[1]} pixels',
         setup=lambda: make_inputs(mode, device, for_memory=for_memory),
         ours=lambda inputs: run(inputs, mode),
@@ -73,8 +70,6 @@ def _item(mode: str, device: str, kind: str) -> Benchmark:
     )
 
 
-# Asking torch for a GPU would cost every benchmark the import.
-DEVICES = ('cpu', 'cuda') if shutil.which('nvidia-smi') else ('cpu',)
 ITEMS = tuple(
     _item(mode, device, kind)
     for device in DEVICES

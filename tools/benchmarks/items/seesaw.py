@@ -1,7 +1,6 @@
 """Seesaw loss, forward and backward, on the logits of one image batch of LVIS."""
 
-import shutil
-
+from tools.benchmarks.devices import DEVICES, synchronize
 from tools.benchmarks.item import Benchmark
 
 NUM_ROIS = 1024
@@ -36,7 +35,6 @@ def make_inputs(device: str = 'cpu') -> dict:
 
 def run(inputs: dict, side: str, steps: int) -> dict:
     """Run some training steps from the same counts; return the last losses and gradient."""
-    import torch
 
     loss = inputs[side]
     counts = loss.cum_samples.clone()
@@ -45,8 +43,7 @@ def run(inputs: dict, side: str, steps: int) -> dict:
         logits.grad = None
         terms = loss(logits, inputs['labels'], inputs['weights'], avg_factor=NUM_ROIS)
         sum(terms.values()).backward()
-    if logits.is_cuda:
-        torch.cuda.synchronize()
+    synchronize(logits)
     result = dict(**terms, gradient=logits.grad.clone(), counts=loss.cum_samples.clone())
     loss.cum_samples.copy_(counts)
     return result
@@ -86,8 +83,7 @@ ITEMS = (
         check=same_training,
     ),
 )
-# Asking torch for a GPU would cost every benchmark the import.
-if shutil.which('nvidia-smi'):
+if 'cuda' in DEVICES:
     ITEMS += (
         Benchmark(
             name='seesaw_cuda',

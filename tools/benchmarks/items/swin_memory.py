@@ -3,8 +3,7 @@
 ``swin_activations_*`` are about memory and tune the C library for it, ``swin_step_*`` about time.
 """
 
-import shutil
-
+from tools.benchmarks.devices import DEVICES, named
 from tools.benchmarks.item import Benchmark, say
 
 DEPTH = 6
@@ -63,10 +62,9 @@ def same(ours: dict, stock: dict) -> bool:
 
 
 def _item(mode: str, width: int, size: tuple[int, int], device: str, kind: str) -> Benchmark:
-    suffix = '' if device == 'cpu' else f'_{device}'
     for_memory = kind == 'activations'
     return Benchmark(
-        name=f'swin_{kind}_{mode}_{width}{suffix}',
+        name=named(f'swin_{kind}_{mode}_{width}', device),
         peer=f'{DEPTH} blocks of mmdet Swin, forward and backward, {width} channels, '
         f'{size[0]} x {size[1]}',
         setup=lambda: make_inputs(mode, width, size, device, for_memory=for_memory),
@@ -77,8 +75,6 @@ def _item(mode: str, width: int, size: tuple[int, int], device: str, kind: str) 
     )
 
 
-# Asking torch for a GPU would cost every benchmark the import.
-DEVICES = ('cpu', 'cuda') if shutil.which('nvidia-smi') else ('cpu',)
 ITEMS = tuple(
     _item(mode, width, size, device, kind)
     for device in DEVICES

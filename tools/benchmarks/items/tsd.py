@@ -3,8 +3,7 @@
 The ratio is below 1 by design: what TSD does it does on top. It is the price of a stage.
 """
 
-import shutil
-
+from tools.benchmarks.devices import DEVICES, named, synchronize
 from tools.benchmarks.item import Benchmark
 
 NUM_CLASSES = 1203
@@ -133,14 +132,6 @@ def test(inputs: dict, side: str) -> tuple:
     return logits, deltas
 
 
-def synchronize(value: object) -> None:
-    """Wait for a GPU."""
-    import torch
-
-    if value.is_cuda:
-        torch.cuda.synchronize()
-
-
 def same_losses(ours: dict, stock: dict) -> bool:
     """Whether TSD's sibling, the ordinary head in it, lost what that head loses alone."""
     return all(abs(ours[name] - value) <= 1e-5 * abs(value) for name, value in stock.items())
@@ -153,11 +144,11 @@ def same_outputs(ours: tuple, stock: tuple) -> bool:
     return all(torch.allclose(a, b, rtol=1e-4, atol=1e-4) for a, b in zip(ours, stock, strict=True))
 
 
-def items(device: str, suffix: str) -> tuple[Benchmark, ...]:
+def items(device: str) -> tuple[Benchmark, ...]:
     """The two benchmarks on a device."""
     return (
         Benchmark(
-            name=f'tsd_train{suffix}',
+            name=named('tsd_train', device),
             peer=f'mmdet Shared2FCBBoxHead, a training step of {TRAIN_ROIS} RoIs, on {device}',
             setup=lambda: make_stage(TRAIN_ROIS, device),
             ours=lambda inputs: train(inputs, 'ours'),
@@ -166,7 +157,7 @@ def items(device: str, suffix: str) -> tuple[Benchmark, ...]:
             repeats=3,
         ),
         Benchmark(
-            name=f'tsd_test{suffix}',
+            name=named('tsd_test', device),
             peer=f'mmdet Shared2FCBBoxHead, {TEST_ROIS} proposals, on {device}',
             setup=lambda: make_test(device),
             ours=lambda inputs: test(inputs, 'ours'),
@@ -177,7 +168,4 @@ def items(device: str, suffix: str) -> tuple[Benchmark, ...]:
     )
 
 
-ITEMS = items('cpu', '')
-# Asking torch for a GPU would cost every benchmark the import.
-if shutil.which('nvidia-smi'):
-    ITEMS += items('cuda', '_cuda')
+ITEMS = tuple(item for device in DEVICES for item in items(device))

@@ -1,7 +1,6 @@
 """Window attention of Swin: stock against torch's fused call, at widths of Swin-T and Swin-L."""
 
-import shutil
-
+from tools.benchmarks.devices import DEVICES, named
 from tools.benchmarks.item import Benchmark
 
 # Channels, and the map of the stage of Swin-L (of Swin-T for 96) of an image of 672 x 400 pixels;
@@ -57,9 +56,8 @@ def same(ours: dict, stock: dict) -> bool:
 
 def _item(kind: str, width: int, size: tuple[int, int], device: str = 'cpu') -> Benchmark:
     run = train if kind == 'train' else test
-    suffix = '' if device == 'cpu' else f'_{device}'
     return Benchmark(
-        name=f'window_attention_{kind}_{width}{suffix}',
+        name=named(f'window_attention_{kind}_{width}', device),
         peer=f'mmdet ShiftWindowMSA, plain and shifted, {width} channels, {size[0]} x {size[1]}',
         setup=lambda: make_inputs(width, size, device),
         ours=lambda inputs: run(inputs, 'ours'),
@@ -68,8 +66,6 @@ def _item(kind: str, width: int, size: tuple[int, int], device: str = 'cpu') -> 
     )
 
 
-# Asking torch for a GPU would cost every benchmark the import.
-DEVICES = ('cpu', 'cuda') if shutil.which('nvidia-smi') else ('cpu',)
 ITEMS = tuple(
     _item(kind, width, size, device)
     for device in DEVICES
