@@ -7,9 +7,9 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor
 
 from mmdet.models.backbones.swin import swin_converter
+from plugins.checkpoints.loading import unwrapped
 from plugins.errors import UserError
 
-_WRAPPERS = ('state_dict', 'model')
 _PREFIXES = ('module.', 'backbone.')
 # It follows from the size of the window.
 _COMPUTED = 'relative_position_index'
@@ -26,11 +26,7 @@ def read_swin_weights(source: str, *, convert: bool) -> dict[str, Tensor]:
     Raises:
         UserError: The file cannot be read safely, or holds no weights.
     """
-    content = CheckpointLoader.load_checkpoint(source, map_location='cpu')
-    for wrapper in _WRAPPERS:
-        if isinstance(content, dict) and wrapper in content:
-            content = content[wrapper]
-            break
+    content = unwrapped(CheckpointLoader.load_checkpoint(source, map_location='cpu'))
     if not isinstance(content, dict):
         raise UserError(
             f'backbone.init_cfg.checkpoint: {source} holds no weights by name; give a checkpoint'

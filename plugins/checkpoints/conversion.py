@@ -9,7 +9,7 @@ from torch import Tensor
 from plugins.backbones import CBResNet, CBSwinTransformer
 from plugins.backbones.composite import check_del_stages, is_within
 from plugins.checkpoints.key_rules import RULES, is_composite, is_known, is_swin
-from plugins.checkpoints.loading import CheckpointError
+from plugins.checkpoints.loading import CheckpointError, unwrapped
 from plugins.errors import UserError
 
 
@@ -55,10 +55,7 @@ def detector_weights(checkpoint: object, source: str) -> dict[str, Tensor]:
     Raises:
         CheckpointError: These are no weights, or those of a backbone alone.
     """
-    weights = checkpoint
-    for key in ('state_dict', 'model'):
-        if isinstance(weights, Mapping) and isinstance(weights.get(key), Mapping):
-            weights = weights[key]
+    weights = unwrapped(checkpoint)
     if not isinstance(weights, Mapping) or not any(
         isinstance(value, Tensor) for value in weights.values()
     ):

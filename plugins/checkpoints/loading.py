@@ -2,7 +2,7 @@
 
 import pickle
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -46,6 +46,14 @@ def load_from_local(filename: str, map_location: str | Callable | None = None) -
             f'checkpoint {path} cannot be read: it is truncated, damaged or not a checkpoint '
             f'({_first_sentence(error)}); take an earlier one or download it again'
         ) from error
+
+
+def unwrapped(content: object) -> object:
+    """Return what a checkpoint keeps under ``state_dict`` or ``model``; all of it without these."""
+    for key in ('state_dict', 'model'):
+        if isinstance(content, Mapping) and key in content:
+            content = content[key]
+    return content
 
 
 def _explain_refusal(path: Path, error: pickle.UnpicklingError) -> str:

@@ -1,13 +1,13 @@
 """AP of a training over time as a picture: overall, rare, common and frequent categories."""
 
 import math
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from plugins.atomic_file import atomic_file
 from plugins.hooks.early_stopping import is_undefined
 
 if TYPE_CHECKING:
@@ -108,12 +108,8 @@ def draw_ap_curve(history: Sequence[Validation], unit: str, path: Path) -> None:
                 _draw_panel(axes[row, column], panel, panels[panel], history, unit)
             else:
                 axes[row, column].set_axis_off()
-    partial = path.with_name(f'.{path.stem}.part{path.suffix}')
-    try:
-        figure.savefig(partial, dpi=110)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with atomic_file(path) as file:
+        figure.savefig(file, format=path.suffix[1:], dpi=110)
 
 
 def _draw_panel(

@@ -6,7 +6,7 @@ from pathlib import Path
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.runner import BaseLoop, IterBasedTrainLoop, Runner
+from mmengine.runner import Runner
 
 from mmdet.registry import HOOKS
 from plugins.errors import UserError
@@ -17,6 +17,7 @@ from plugins.hooks.ap_curve import (
     draw_ap_curve,
     find_panels,
 )
+from plugins.hooks.training_loop import has_training, unit_of
 
 
 @HOOKS.register_module()
@@ -48,16 +49,16 @@ class APCurveHook(Hook):
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Add a validation of the training to the curve and draw it."""
-        # Of a validation alone there is no curve, and `train_loop` would build a training.
-        if not isinstance(runner._train_loop, BaseLoop):
+        # Of a validation alone there is no curve.
+        if not has_training(runner):
             return
-        is_by_iteration = isinstance(runner.train_loop, IterBasedTrainLoop)
-        now = runner.iter if is_by_iteration else runner.epoch
+        unit = unit_of(runner.train_loop)
+        now = getattr(runner, unit)
         # One that is repeated, because the run was killed during it, replaces itself.
         self.history = [validation for validation in self.history if validation.at < now]
         self.history.append(Validation(now, ap_values(metrics or {})))
         if is_main_process():
-            self._draw(Path(runner.work_dir), 'iteration' if is_by_iteration else 'epoch')
+            self._draw(Path(runner.work_dir), 'iteration' if unit == 'iter' else 'epoch')
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Save the curve."""
@@ -76,7 +77,6 @@ class APCurveHook(Hook):
             return
         # Whatever goes wrong with a picture, days of training must not end with it.
         try:
-            (folder / self.filename).parent.mkdir(parents=True, exist_ok=True)
             draw_ap_curve(self.history, unit, folder / self.filename)
         except Exception as error:
             self._warn(f'{folder / self.filename} was not drawn: {type(error).__name__}: {error}')

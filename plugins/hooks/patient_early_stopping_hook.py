@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.runner import BaseLoop, IterBasedTrainLoop, Runner
+from mmengine.runner import Runner
 
 from mmdet.registry import HOOKS
 from plugins.errors import UserError
 from plugins.hooks.early_stopping import RULES, Plateau, mean_score
+from plugins.hooks.training_loop import has_training, unit_of
 
 
 @HOOKS.register_module()
@@ -87,7 +88,7 @@ class PatientEarlyStoppingHook(Hook):
         Raises:
             UserError: An option counts in a unit that the loop does not.
         """
-        unit = _unit_of(runner)
+        unit = unit_of(runner.train_loop)
         other, loop = ('iter', 'epochs') if unit == 'epoch' else ('epoch', 'iterations')
         if self.begin[other] or self.minimum[other]:
             raise UserError(
@@ -103,11 +104,11 @@ class PatientEarlyStoppingHook(Hook):
         Raises:
             UserError: The metrics lack one that is to be monitored.
         """
-        # Without a training there is nothing to stop, and `train_loop` would build one.
-        if not isinstance(runner._train_loop, BaseLoop):
+        # Without a training there is nothing to stop.
+        if not has_training(runner):
             return
         score = mean_score(metrics or {}, self.monitor)
-        unit = _unit_of(runner)
+        unit = unit_of(runner.train_loop)
         now = getattr(runner, unit)
         if now < self.begin[unit]:
             return
@@ -143,12 +144,12 @@ class PatientEarlyStoppingHook(Hook):
             self.plateau.resume(state)
 
     def _must_stop(self, runner: Runner) -> bool:
-        unit = _unit_of(runner)
+        unit = unit_of(runner.train_loop)
         is_due = getattr(runner, unit) >= self.minimum[unit]
         return is_due and self.plateau.bad_count >= self.patience
 
     def _stop(self, runner: Runner) -> None:
-        unit, plateau = _unit_of(runner), self.plateau
+        unit, plateau = unit_of(runner.train_loop), self.plateau
         best = 'none was defined'
         if plateau.best is not None:
             best = f'the best was {plateau.best:.4f} at {unit} {plateau.best_at}'
@@ -158,8 +159,3 @@ class PatientEarlyStoppingHook(Hook):
             logger='current',
         )
         runner.train_loop.stop_training = True
-
-
-def _unit_of(runner: Runner) -> str:
-    """What the training loop counts: ``'epoch'`` or ``'iter'``."""
-    return 'iter' if isinstance(runner.train_loop, IterBasedTrainLoop) else 'epoch'

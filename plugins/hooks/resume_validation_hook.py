@@ -2,9 +2,10 @@
 
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.runner import BaseLoop, IterBasedTrainLoop, Runner
+from mmengine.runner import Runner
 
 from mmdet.registry import HOOKS
+from plugins.hooks.training_loop import has_training, unit_of
 
 
 @HOOKS.register_module()
@@ -38,13 +39,13 @@ class ResumeValidationHook(Hook):
 
     def before_val_epoch(self, runner: Runner) -> None:
         """Note the validation; it is saved with its outcome, which comes next."""
-        if isinstance(runner._train_loop, BaseLoop):
+        if has_training(runner):
             self._last = dict(epoch=runner.epoch, iter=runner.iter)
 
     def before_train(self, runner: Runner) -> None:
         """Validate, if that is due and was not done."""
         loop = runner.train_loop
-        unit = 'iter' if isinstance(loop, IterBasedTrainLoop) else 'epoch'
+        unit = unit_of(loop)
         now = getattr(loop, unit)
         if self._is_resumed and _is_due(runner, now) and self._last.get(unit) != now:
             print_log(
@@ -62,5 +63,5 @@ def _is_due(runner: Runner, now: int) -> bool:
         return False
     # Intervals can change during a training.
     loop._decide_current_val_interval()
-    last = loop.max_iters if isinstance(loop, IterBasedTrainLoop) else loop.max_epochs
+    last = loop.max_iters if unit_of(loop) == 'iter' else loop.max_epochs
     return now % loop.val_interval == 0 or now == last

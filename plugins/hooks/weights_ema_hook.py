@@ -7,13 +7,14 @@ from mmengine.hooks import EMAHook
 from mmengine.logging import print_log
 from mmengine.model import BaseAveragedModel, is_model_wrapper
 from mmengine.optim import OptimWrapper, OptimWrapperDict
-from mmengine.runner import BaseLoop, IterBasedTrainLoop, Runner
+from mmengine.runner import Runner
 from mmengine.runner.checkpoint import weights_to_cpu
 from torch import Tensor
 
 from mmdet.registry import HOOKS, MODELS
 from plugins.checkpoints import CheckpointError
 from plugins.errors import UserError
+from plugins.hooks.training_loop import has_training, unit_of
 from plugins.hooks.weight_average import WeightAverage
 
 
@@ -72,9 +73,7 @@ class WeightsEMAHook(EMAHook):
     def before_run(self, runner: Runner) -> None:
         """Copy the model, if this is a training run and the first call."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        # Asked for by its name, the loop of a test would be built.
-        is_training = isinstance(runner._train_loop, BaseLoop)
-        if is_training and (self._average is None or self._average.source is not model):
+        if has_training(runner) and (self._average is None or self._average.source is not model):
             self.src_model = model
             self.ema_model = MODELS.build(self.ema_cfg, default_args=dict(model=model))
             self._average = WeightAverage(self.ema_model, model)
@@ -87,7 +86,7 @@ class WeightsEMAHook(EMAHook):
             UserError: The average would begin after the end.
         """
         loop = runner.train_loop
-        if self.begin_epoch and isinstance(loop, IterBasedTrainLoop):
+        if self.begin_epoch and unit_of(loop) == 'iter':
             raise UserError(
                 'WeightsEMAHook: begin_epoch counts epochs, of which a run by iterations has one; '
                 'use begin_iter'

@@ -8,6 +8,7 @@ from mmdet.models.roi_heads.mask_heads import GlobalContextHead
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample, SampleList
 from plugins.errors import UserError
+from plugins.roi_heads.pyramid_level import pyramid_level
 
 TARGETS = ('all', 'federated')
 
@@ -55,12 +56,8 @@ class FederatedContextHead(GlobalContextHead):
         Raises:
             UserError: The pyramid has no such level.
         """
-        if not -len(feats) <= self.level < len(feats):
-            raise UserError(
-                f'roi_head.context_head.level is {self.level}, but the feature pyramid has '
-                f'{len(feats)} levels'
-            )
-        logits, vectors = super().forward((feats[self.level],))
+        level = pyramid_level(feats, self.level, 'roi_head.context_head.level')
+        logits, vectors = super().forward((level,))
         return logits, vectors.flatten(1)
 
     def loss(self, pred: Tensor, samples: SampleList) -> Tensor:

@@ -11,7 +11,7 @@ from mmdet.models.task_modules.samplers import SamplingResult
 from mmdet.registry import MODELS
 from mmdet.structures.mask import BitmapMasks
 from plugins.errors import UserError
-from plugins.structures import CropMasks
+from plugins.structures import windows_of
 
 EPS = 1e-7  # pixels; an object without any has a share of 0, not NaN
 
@@ -132,7 +132,7 @@ def shares_inside(boxes: Tensor, objects: Tensor, masks: BitmapMasks) -> Tensor:
             'mask scoring (roi_head.mask_iou_head) counts pixels of ground truth, but these masks '
             'are polygons: load them with LoadCropAnnotations (or poly2mask=True) in train_pipeline'
         )
-    windows = masks.windows() if isinstance(masks, CropMasks) else [(0, 0, m) for m in masks.masks]
+    windows = windows_of(masks)
     areas = masks.areas
     shares = np.zeros(len(boxes), np.float32)
     # Truncated and at least a pixel wide and high inside the frame, as `BitmapMasks.crop` has it.

@@ -346,6 +346,13 @@ class CropMasks(BitmapMasks):
         return CropMasks.from_bitmaps(getattr(bitmaps, operation)(*args, **kwargs).masks)
 
 
+def windows_of(masks: BitmapMasks) -> Sequence[Window]:
+    """Return left, top and pixels of every mask: of a crop its window, else the whole image."""
+    if isinstance(masks, CropMasks):
+        return masks.windows()
+    return [(0, 0, mask) for mask in masks.masks]
+
+
 def _unpickle(packed: bytes | Tensor, places: bytes, height: int, width: int) -> CropMasks:
     return CropMasks.from_windows(unpack_windows(packed, places), height, width)
 

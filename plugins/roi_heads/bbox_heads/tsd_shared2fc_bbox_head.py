@@ -10,6 +10,7 @@ from mmdet.models.roi_heads.bbox_heads import Shared2FCBBoxHead
 from mmdet.models.task_modules.samplers import SamplingResult
 from mmdet.registry import MODELS
 from mmdet.structures.bbox import get_box_tensor
+from plugins.detectors.trained_layers import trains
 from plugins.errors import UserError
 from plugins.layers.deformable_roi_sampling import sample_rois
 from plugins.roi_heads.bbox_heads.box_translation import check_coder, translate_deltas
@@ -191,7 +192,7 @@ class TSDShared2FCBBoxHead(SeesPyramid, Shared2FCBBoxHead):
 
     def _sibling_trains(self) -> bool:
         layers = (self.shared_fcs, self.fc_cls, self.fc_reg)
-        return self.training and any(map(_trains, layers))
+        return self.training and any(map(trains, layers))
 
     def _look_again(self, x: Tensor, seen: SeenPyramid) -> tuple[Tensor, Tensor]:
         """Predict where to look, look there, and return logits and deltas."""
@@ -260,7 +261,7 @@ class TSDShared2FCBBoxHead(SeesPyramid, Shared2FCBBoxHead):
         Raises:
             UserError: The sibling's classifier is to train, and the one that is tested is not.
         """
-        if _trains(self.fc_cls) and not _trains(self.TSD_fc_cls):
+        if trains(self.fc_cls) and not trains(self.TSD_fc_cls):
             raise UserError(
                 f"model.trained: '{_KEY}.fc_cls' of {type(self).__name__} is the sibling's, which "
                 f"no test sees; name '{_KEY}.TSD_fc_cls'"
@@ -334,7 +335,3 @@ class TSDShared2FCBBoxHead(SeesPyramid, Shared2FCBBoxHead):
             own = labels[:, None, None].expand(-1, 1, 4)
             deltas = deltas.view(len(deltas), self.num_classes, 4).gather(1, own)[:, 0]
         return get_box_tensor(self.bbox_coder.decode(rois[:, 1:], deltas))
-
-
-def _trains(layer: nn.Module) -> bool:
-    return any(p.requires_grad for p in layer.parameters())

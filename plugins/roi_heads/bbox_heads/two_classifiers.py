@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from mmdet.models.task_modules.samplers import SamplingResult
 from mmdet.registry import MODELS
+from plugins.detectors.trained_layers import trains
 from plugins.errors import UserError
 from plugins.losses.two_classifier_loss import TwoClassifierLoss
 from plugins.roi_heads.bbox_heads.calibration_batch import (
@@ -123,7 +124,7 @@ class TwoClassifiers:
         """
         # With disentanglement ``fc_cls`` is the sibling's, which would want the original to train.
         for name in (self.original_classifier, 'fc_cls'):
-            if any(p.requires_grad for p in getattr(self, name).parameters()):
+            if trains(getattr(self, name)):
                 raise UserError(
                     f'{_KEY} trains while the original classifier rests: set model.type='
                     f"'RetrainedDetector' and model.trained=['{_KEY}'], without its {name}"

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmdet.structures.mask import BaseInstanceMasks, BitmapMasks, polygon_to_bitmap
-from plugins.structures import CropMasks
+from plugins.structures import CropMasks, windows_of
 from plugins.structures.dense_roi_align import align_bitmaps
 
 
@@ -83,10 +83,8 @@ def semantic_targets(
 
 def _draw_union(masks: BaseInstanceMasks, canvas: np.ndarray) -> None:
     """Set the pixels of all objects to 1, without more than one object as a whole image."""
-    if isinstance(masks, CropMasks):
-        windows = masks.windows()
-    elif isinstance(masks, BitmapMasks):
-        windows = ((0, 0, mask) for mask in masks.masks)
+    if isinstance(masks, BitmapMasks):
+        windows = windows_of(masks)
     else:
         frame = masks.height, masks.width
         windows = ((0, 0, polygon_to_bitmap(polygons, *frame)) for polygons in masks)

@@ -1,5 +1,6 @@
 """Mask heads that look at the images themselves, not at RoI features alone."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -29,7 +30,7 @@ class _Batch:
         self.seen = None
 
 
-class SeesImages:
+class SeesImages(ABC):
     """Put before ``BaseModule`` among the bases of a mask head that needs more than RoI features.
 
     A RoI head shows it the images of a batch, and then the RoIs, a chunk after the other. What the
@@ -40,9 +41,9 @@ class SeesImages:
     _batch: _Batch | None = None
     _rois: SeenRoIs | None = None
 
+    @abstractmethod
     def look(self, x: tuple[Tensor, ...]) -> object:
         """Compute what the head wants to know of a batch of images, from its feature pyramid."""
-        raise NotImplementedError
 
     @contextmanager
     def seeing_images(self, x: tuple[Tensor, ...]) -> Iterator[None]:

@@ -1,5 +1,6 @@
 """What the forms of RefineMask have in common."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 
 import torch
@@ -19,6 +20,7 @@ from plugins.roi_heads.mask_heads.refine_merge import merge_refined
 from plugins.roi_heads.mask_heads.refine_targets import light_masks, stage_targets
 from plugins.roi_heads.mask_heads.sees_images import SeesImages
 from plugins.roi_heads.mask_heads.stage_options import check_stages, stage_widths
+from plugins.roi_heads.pyramid_level import pyramid_level
 
 
 class StagedMaskHead(SeesImages, BaseModule):
@@ -120,22 +122,17 @@ class StagedMaskHead(SeesImages, BaseModule):
             norm_cfg=self.norm_cfg,
         )
 
+    @abstractmethod
     def predictors(self) -> list[nn.Conv2d]:
         """Return what makes the logits of every stage."""
-        raise NotImplementedError
 
+    @abstractmethod
     def refine(self, stage: int, features: Tensor, logits: Tensor, rois: Tensor) -> Tensor:
         """Compute the features of the stage after ``stage``."""
-        raise NotImplementedError
 
     def semantic_features(self, x: tuple[Tensor, ...]) -> Tensor:
         """Run the semantic branch on a feature pyramid: float (N, C, h, w)."""
-        if not -len(x) <= self.semantic_level < len(x):
-            raise UserError(
-                f'mask_head.semantic_level is {self.semantic_level}, but the feature pyramid has '
-                f'{len(x)} levels'
-            )
-        features = x[self.semantic_level]
+        features = pyramid_level(x, self.semantic_level, 'mask_head.semantic_level')
         for convolution in self.semantic_convs:
             features = convolution(features)
         return features
