@@ -13,8 +13,8 @@ _STEP_NAME = re.compile(r'(?:epoch|iter)_(\d+)\.pth')
 def latest_complete_checkpoint(work_dir: str | Path) -> str | None:
     """Find the newest complete checkpoint of a run.
 
-    The file that ``last_checkpoint`` names comes first, then the others from the newest step down.
-    Damaged ones are skipped with a warning.
+    What was written after ``last_checkpoint`` comes first, then the file that it names, then the
+    others from the newest step down. Damaged ones are skipped with a warning.
 
     Args:
         work_dir: The folder of the run.
@@ -55,7 +55,12 @@ def _candidates(work_dir: Path) -> list[Path]:
     folder = work_dir if last is None else last.parent
     found = [path for path in folder.glob('*.pth') if _STEP_NAME.fullmatch(path.name)]
     found.sort(key=lambda path: int(_STEP_NAME.fullmatch(path.name)[1]), reverse=True)
-    return found if last is None else [last, *(path for path in found if path != last)]
+    if last is None:
+        return found
+    # A run can be killed after it has written a checkpoint, and before it names it.
+    named_at = (work_dir / 'last_checkpoint').stat().st_mtime_ns
+    unnamed = [path for path in found if path.stat().st_mtime_ns > named_at]
+    return list(dict.fromkeys([*unnamed, last, *found]))
 
 
 def _last_written(work_dir: Path) -> Path | None:

@@ -1,3 +1,5 @@
+import os
+
 import pytest
 import torch
 
@@ -39,6 +41,17 @@ def test_newest_step_counts_as_a_number_and_best_files_do_not(run):
 
 def test_pointer_comes_first_and_follows_a_moved_folder(run):
     (run / 'last_checkpoint').write_text('/old/place/epoch_2.pth')
+    assert latest_complete_checkpoint(run) == str(run / 'epoch_2.pth')
+
+
+def test_checkpoint_that_a_killed_run_had_not_named_yet_comes_first(run):
+    pointer = run / 'last_checkpoint'
+    pointer.write_text(str(run / 'epoch_2.pth'))
+    written = pointer.stat().st_mtime_ns
+    for epoch, later in ((1, -1), (2, -1), (10, 1)):
+        os.utime(run / f'epoch_{epoch}.pth', ns=(written, written + later * 10**9))
+    assert latest_complete_checkpoint(run) == str(run / 'epoch_10.pth')
+    _cut(run / 'epoch_10.pth', 0.9)
     assert latest_complete_checkpoint(run) == str(run / 'epoch_2.pth')
 
 
